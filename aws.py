@@ -1,0 +1,279 @@
+"""One boto3 session for the run, and one table from botocore's errors to ours.
+
+Nothing of boto3 is imported before a session is wanted: `--help` and a wrong setting need none.
+"""
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from deadline import Deadline
+from errors import AccessError, DeliveryError, IngestError, SettingsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_timestream_write import TimestreamWriteClient
+
+# The regions of Timestream for LiveAnalytics. Elsewhere its host name does not exist.
+TIMESTREAM_REGIONS = (
+    "us-east-1",
+    "us-east-2",
+    "us-west-2",
+    "eu-west-1",
+    "eu-central-1",
+    "ap-southeast-2",
+    "ap-northeast-1",
+    "ap-south-1",
+    "us-gov-west-1",
+)
+
+# Attempts at one call, the first included.
+TOTAL_ATTEMPTS = 3
+
+# botocore follows InvalidEndpointException (421) from cell to cell without a limit or a pause.
+# Moving on a few times is legitimate; this many times is a loop.
+MAX_ENDPOINT_MOVES = 10
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+class Aws:
+    """One boto3 session and the clients of this run, each made when it is first wanted.
+
+    timeout_s: time limit in seconds for one answer to come.
+    """
+
+    def __init__(self, deadline: Deadline, timeout_s: float) -> None:
+        import boto3
+
+        self.deadline = deadline
+        self._timeout_s = timeout_s
+        try:
+            # boto3 reads AWS_DEFAULT_REGION alone; AWS_REGION is what Lambda and the CLI know.
+            self._session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+        except Exception as error:
+            raise aws_error(error, "Setting up the AWS session") from error
+
+    @property
+    def region(self) -> str:
+        return self._session.region_name or ""
+
+    def secrets_manager(self) -> "SecretsManagerClient":
+        return self._client("secretsmanager")
+
+    def timestream_write(self, endpoint_url: str = "") -> "TimestreamWriteClient":
+        """A client that discovers its cell, or one that writes to the given endpoint."""
+        # Records hold nothing but strings and ints by construction (`Record` in timestream_writer,
+        # and a test against botocore's own validator): checking them again costs half the CPU.
+        return self._client(
+            "timestream-write", endpoint_url=endpoint_url or None, parameter_validation=False
+        )
+
+    def preload_timestream(self) -> None:
+        """Read the Timestream client's model from disk, so that making the client is quick."""
+        self._session._session.get_service_model("timestream-write")  # noqa: SLF001  (no public way)
+
+    def _client(
+        self, service: str, endpoint_url: str | None = None, *, parameter_validation: bool = True
+    ) -> Any:  # noqa: ANN401  (boto3 makes its clients at run time)
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=min(CONNECT_TIMEOUT_S, self._timeout_s),
+            read_timeout=self._timeout_s,
+            retries={"mode": "standard", "total_max_attempts": TOTAL_ATTEMPTS},
+            parameter_validation=parameter_validation,
+            max_pool_connections=32,
+        )
+        try:
+            session: Any = self._session  # its stubs know no service by a variable's name
+            client = session.client(service, endpoint_url=endpoint_url, config=config)
+        except Exception as error:
+            raise aws_error(error, f"Making the {service} client", self.region) from error
+        client.meta.events.register("request-created", self._guard)
+        return client
+
+    def _guard(self, request: Any, operation_name: str, **_: object) -> None:  # noqa: ANN401
+        """Before each request botocore sends, first or repeated: is there time, is it a loop?"""
+        self.deadline.check(f"before {operation_name} was answered")
+        attempt = request.context.get("retries", {}).get("attempt", 1)
+        if attempt > MAX_ENDPOINT_MOVES:
+            raise DeliveryError(
+                f"{operation_name}: Timestream sent us from endpoint to endpoint {attempt - 1} "
+                "times (InvalidEndpointException). Try again later."
+            )
+
+
+_CREDENTIALS_HELP = (
+    "Give the run credentials: an instance role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY in its environment or .env file (cron starts with neither)."
+)
+_EXPIRED_HELP = "Renew the credentials (a role renews its own; `aws sso login` renews a profile's)."
+_WRONG_CREDENTIALS_HELP = (
+    "Check the access key and its secret, that they belong to this account, and this machine's "
+    "clock."
+)
+_MISSING_HELP = "Check the name and the region."
+
+# ClientError codes that refuse the caller, with what to do. Services put Exception behind a code
+# or not, at whim.
+_ACCESS_CODES = {
+    "AccessDenied": "Allow the action in the IAM policy of the run's role or user.",
+    "UnauthorizedOperation": "Allow the action in the IAM policy of the run's role or user.",
+    "NotAuthorized": "Allow the action in the IAM policy of the run's role or user.",
+    "ExpiredToken": _EXPIRED_HELP,
+    "RequestExpired": _EXPIRED_HELP + " Check this machine's clock.",
+    "UnrecognizedClient": _WRONG_CREDENTIALS_HELP,
+    "InvalidClientTokenId": _WRONG_CREDENTIALS_HELP,
+    "InvalidSignature": _WRONG_CREDENTIALS_HELP,
+    "SignatureDoesNotMatch": _WRONG_CREDENTIALS_HELP,
+    "IncompleteSignature": _WRONG_CREDENTIALS_HELP,
+    "MissingAuthenticationToken": _CREDENTIALS_HELP,
+    "AuthFailure": _WRONG_CREDENTIALS_HELP,
+    "OptInRequired": "Activate the service or the region in this AWS account.",
+    "DecryptionFailure": "Allow kms:Decrypt on the secret's key, and see that the key is enabled.",
+}
+_CONFIG_CODES = {
+    "InvalidRequest": "See that the secret is not scheduled for deletion, or restore it.",
+    "InvalidParameter": "Check WEATHER_SECRET_ID: the secret's name, or its full ARN.",
+    "Validation": "Check the names in the settings.",
+}
+
+# BotoCoreErrors by class; a test holds that each class of botocore is in one of these or below
+# one. Those that only code of ours could raise (waiters, paginators, S3) are bugs, and stay so.
+_ACCESS_CLASSES = {
+    "NoCredentialsError": _CREDENTIALS_HELP,
+    "PartialCredentialsError": _CREDENTIALS_HELP,
+    "UnknownCredentialError": _CREDENTIALS_HELP,
+    "NoAuthTokenError": _CREDENTIALS_HELP,
+    "CredentialRetrievalError": _CREDENTIALS_HELP,
+    "TokenRetrievalError": _EXPIRED_HELP,
+    "UnknownTokenProviderError": _CREDENTIALS_HELP,
+    "SSOError": _EXPIRED_HELP,
+    "LoginError": _EXPIRED_HELP,
+    "RefreshWithMFAUnsupportedError": "A cron job cannot type an MFA code: use a role without one.",
+    "MetadataRetrievalError": _CREDENTIALS_HELP,
+}
+_REGION_HELP = (
+    "Set AWS_REGION to the region of the database and the secret; "
+    f"Timestream for LiveAnalytics runs in {', '.join(TIMESTREAM_REGIONS)}."
+)
+_AWS_CONFIG_HELP = "Check AWS_* in the environment and ~/.aws/config."
+_CONFIG_CLASSES = {
+    "NoRegionError": _REGION_HELP,
+    "UnknownRegionError": _REGION_HELP,
+    "InvalidRegionError": _REGION_HELP,
+    "ServiceNotInRegionError": _REGION_HELP,
+    "BaseEndpointResolverError": _REGION_HELP,
+    "EndpointProviderError": _REGION_HELP,
+    "ProfileNotFound": "Check AWS_PROFILE; cron reads ~/.aws of the user it runs as.",
+    "ConfigParseError": _AWS_CONFIG_HELP,
+    "ConfigNotFound": _AWS_CONFIG_HELP,
+    "InvalidConfigError": _AWS_CONFIG_HELP,
+    "InvalidDefaultsMode": _AWS_CONFIG_HELP,
+    "InvalidRetryConfigurationError": _AWS_CONFIG_HELP,
+    "InvalidIMDSEndpointError": _AWS_CONFIG_HELP,
+    "InvalidIMDSEndpointModeError": _AWS_CONFIG_HELP,
+    "InvalidProxiesConfigError": _AWS_CONFIG_HELP,
+    "InvalidEndpointDiscoveryConfigurationError": _AWS_CONFIG_HELP,
+    "InvalidEndpointConfigurationError": _AWS_CONFIG_HELP,
+    "InvalidSTSRegionalEndpointsConfigError": _AWS_CONFIG_HELP,
+    "InvalidChecksumConfigError": _AWS_CONFIG_HELP,
+    "UnsupportedServiceProtocolsError": _AWS_CONFIG_HELP,
+    "UnsupportedSignatureVersionError": _AWS_CONFIG_HELP,
+    "UnknownSignatureVersionError": _AWS_CONFIG_HELP,
+    "MissingDependencyException": "Install what it names beside boto3, or use other credentials.",
+    "DataNotFoundError": "Install boto3 anew: files of it are missing.",
+}
+_NETWORK_HELP = "Nothing to do if it passes; else check the network, and AWS's health page."
+_DELIVERY_CLASSES = {
+    "ConnectionError": _NETWORK_HELP,
+    "HTTPClientError": _NETWORK_HELP,
+    "SSLError": "Check the CA file (AWS_CA_BUNDLE) and any proxy that opens TLS.",
+    "IncompleteReadError": _NETWORK_HELP,
+    "ChecksumError": _NETWORK_HELP,
+    "FlexibleChecksumError": _NETWORK_HELP,
+    "CapacityNotAvailableError": _NETWORK_HELP,
+}
+
+
+def aws_error(
+    error: Exception, doing: str, region: str = "", missing: str = _MISSING_HELP
+) -> IngestError:
+    """Our error for one of botocore's: "DOING failed: what it says. What to do next."
+
+    missing: what to do where the service does not know what was named.
+
+    An exception that is not AWS's, or only a bug of ours could cause, is raised again as it is.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if isinstance(error, IngestError):
+        return error
+    if isinstance(error, ClientError):
+        return _client_error(error, doing, missing)
+    if type(error).__name__ == "EndpointDiscoveryRefreshFailed":
+        return _discovery_error(doing, region)
+    if isinstance(error, BotoCoreError):
+        for cls in type(error).__mro__:
+            for table, kind in (
+                (_ACCESS_CLASSES, AccessError),
+                (_CONFIG_CLASSES, SettingsError),
+                (_DELIVERY_CLASSES, DeliveryError),
+            ):
+                if cls.__name__ in table:
+                    return kind(f"{doing} failed: {_tidy(str(error))} {table[cls.__name__]}")
+    raise error
+
+
+def _client_error(error: Any, doing: str, missing: str) -> IngestError:  # noqa: ANN401  (untyped in botocore)
+    code = str(error.response.get("Error", {}).get("Code", "Unknown"))
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    what = f"{doing} failed: {code}: {_tidy(message)}"
+    family = code.removesuffix("Exception")
+    if family in _ACCESS_CODES:
+        return AccessError(f"{what} {_access_help(family, message, error.operation_name)}")
+    if family == "ResourceNotFound":
+        return SettingsError(f"{what} {missing}")
+    if family in _CONFIG_CODES:
+        return SettingsError(f"{what} {_CONFIG_CODES[family]}")
+    if status in (401, 403):
+        return AccessError(f"{what} {_ACCESS_CODES['AccessDenied']}")
+    return DeliveryError(f"{what} (HTTP {status}) {_NETWORK_HELP}")
+
+
+def _access_help(family: str, message: str, operation: str) -> str:
+    if "Only existing Timestream" in message:
+        return (
+            "This is no IAM mistake: Timestream for LiveAnalytics has been closed to new customers "
+            "since 2025-06-20, and this AWS account was not one before. Use an account that was."
+        )
+    if "KMS" in message:
+        return "Allow kms:Decrypt on the key that encrypts the secret."
+    if operation == "DescribeEndpoints":
+        return (
+            "Allow timestream:DescribeEndpoints on resource '*' in the IAM policy: it cannot be "
+            "limited to a table."
+        )
+    return _ACCESS_CODES[family]
+
+
+def _discovery_error(doing: str, region: str) -> IngestError:
+    what = f"{doing} failed: DescribeEndpoints of Timestream in region {region} cannot be reached."
+    if region not in TIMESTREAM_REGIONS:
+        return SettingsError(f"{what} {_REGION_HELP}")
+    return DeliveryError(f"{what} {_NETWORK_HELP}")
+
+
+# AWS repeats the request, with its credentials, in what it says of a bad signature.
+_CREDENTIALS = re.compile(
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}|(?:Credential|Signature)=\S+|x-amz-security-token:\S+", re.I
+)
+
+
+def _tidy(message: str) -> str:
+    """The first line, short, closed by a full stop, with nothing of the credentials."""
+    line = next(iter(message.strip().splitlines()), "no message")
+    line = _CREDENTIALS.sub("(redacted)", line)[:400]
+    return line if line.endswith((".", "!", "?")) else f"{line}."

@@ -1,0 +1,36 @@
+"""Records as a person reads them, and as a program does."""
+
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from timestream_writer import Record, records_of
+from weather import Observation, iso_time, one_line
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, or as wide as it takes where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=200, color_system=None)
+
+
+def print_records(observations: Iterable[Observation]) -> None:
+    """Print one line a record."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("time", "place", "measure", "value", "version"):
+        table.add_column(heading, justify="right" if heading == "value" else "left")
+    for observation in observations:
+        for record in records_of(observation):
+            table.add_row(
+                iso_time(observation.time_ms),
+                one_line(observation.place.name),
+                record["MeasureName"],
+                record["MeasureValue"],
+                str(observation.version),
+            )
+    console().print(table)
+
+
+def records_as_json(observations: Iterable[Observation]) -> list[Record]:
+    return [record for observation in observations for record in records_of(observation)]

@@ -1,0 +1,125 @@
+"""The exceptions of this program, and the exit status each one ends a run with.
+
+IngestError                 70  base; never raised itself
+├── UsageError               2  the command line is wrong
+├── SettingsError           78  settings, secret, database or table are missing or wrong
+├── AccessError             77  AWS or OpenWeatherMap refuses the credentials
+├── WeatherError            69  the weather of one place could not be fetched
+│   └── ReplyError          69  a reply came, and it is not what was asked for
+├── DeliveryError           75  not everything could be delivered now; a later run can
+│   └── DeadlineError       75  the run's own time is over
+└── Interrupted             75  SIGTERM or SIGINT
+
+A message says what failed, where, and what to do next. It never holds a key, nor a URL with its
+query: those who raise see to that, and `logs.Redactor` sees to it again.
+"""
+
+import os
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """Exit statuses, as sysexits.h names them. The one table of them in the code."""
+
+    def __new__(cls, value: int, meaning: str) -> "Status":
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    OK = os.EX_OK, "all that was fetched is stored (or was already)"
+    USAGE = 2, "wrong usage of the command line"
+    DATAERR = os.EX_DATAERR, "Timestream rejected records; each is named on standard error"
+    UNAVAILABLE = (
+        os.EX_UNAVAILABLE,
+        "weather could not be fetched for some places; the rest was stored",
+    )
+    SOFTWARE = os.EX_SOFTWARE, "a bug; the traceback is shown"
+    TEMPFAIL = os.EX_TEMPFAIL, "not everything could be delivered now"
+    NOPERM = os.EX_NOPERM, "AWS or OpenWeatherMap refuses the credentials"
+    CONFIG = os.EX_CONFIG, "settings, secret, database or table are missing or wrong"
+
+
+# Where several hold, the one a person must act on first.
+URGENCY = (
+    Status.SOFTWARE,
+    Status.USAGE,
+    Status.CONFIG,
+    Status.NOPERM,
+    Status.DATAERR,
+    Status.UNAVAILABLE,
+    Status.TEMPFAIL,
+    Status.OK,
+)
+
+
+def most_urgent(statuses: Iterable[Status]) -> Status:
+    """The status to end with where several hold; OK for none."""
+    return min(statuses, key=URGENCY.index, default=Status.OK)
+
+
+class IngestError(Exception):
+    """Base of all errors whose cause is outside this program."""
+
+    status = Status.SOFTWARE
+
+
+class UsageError(IngestError):
+    """The command line is wrong."""
+
+    status = Status.USAGE
+
+
+class SettingsError(IngestError):
+    """Settings, secret, database or table are missing or wrong; the message lists every problem."""
+
+    status = Status.CONFIG
+
+
+class AccessError(IngestError):
+    """AWS or OpenWeatherMap refuses the credentials."""
+
+    status = Status.NOPERM
+
+
+class WeatherError(IngestError):
+    """The weather of one place could not be fetched.
+
+    permanent: asking again in this run is of no use.
+    """
+
+    status = Status.UNAVAILABLE
+
+    def __init__(self, message: str, *, permanent: bool) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class ReplyError(WeatherError):
+    """A reply came, and it is not what was asked for; the message names the field.
+
+    cod: the error code in the reply's body, 0 where it has none.
+    """
+
+    def __init__(self, message: str, *, cod: int = 0) -> None:
+        super().__init__(message, permanent=True)
+        self.cod = cod
+
+
+class DeliveryError(IngestError):
+    """An AWS service could not be reached or could not answer now; a later run can deliver."""
+
+    status = Status.TEMPFAIL
+
+
+class DeadlineError(DeliveryError):
+    """The time a run may take (WEATHER_DEADLINE_SECONDS) is over."""
+
+
+class Interrupted(IngestError):  # noqa: N818  (an end that was asked for, not a failure)
+    """SIGTERM or SIGINT asked the run to end."""
+
+    status = Status.TEMPFAIL

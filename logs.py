@@ -1,0 +1,79 @@
+"""Logging to standard error: text for people, one JSON object a line for machines.
+
+Only this program's own loggers are ever more talkative than WARNING: botocore at DEBUG prints the
+secret and the request's credentials.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+import urllib.parse
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+FORMATS = ("text", "json")
+
+log = logging.getLogger("ingest_weather")
+
+
+class Redactor:
+    """Replaces every secret it was told of, in its plain and its URL-encoded form."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+
+    def add(self, secret: str | None) -> None:
+        # One and two letters would black out half of every message, and protect nothing.
+        if secret and len(secret) > 2:
+            self._secrets |= {secret, urllib.parse.quote(secret), urllib.parse.quote_plus(secret)}
+
+    def __call__(self, text: str) -> str:
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "(redacted)")
+        return text
+
+
+redact = Redactor()
+
+
+class _TextFormatter(logging.Formatter):
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-8s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+class _JsonFormatter(logging.Formatter):
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
+            "level": record.levelname,
+            "message": redact(record.getMessage()),
+        }
+        if record.exc_info:
+            entry["traceback"] = redact(self.formatException(record.exc_info))
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def start_logging(level: str = "", log_format: str = "text") -> None:
+    """Log to standard error; may be called again when the settings are known.
+
+    level: one of LEVELS; "" is INFO on a terminal and WARNING elsewhere, so that cron has nothing
+    to mail about a run that went well.
+    """
+    if not level:
+        level = "INFO" if sys.stderr.isatty() else "WARNING"
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    logging.raiseExceptions = False  # a closed standard error must not end a run
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    log.setLevel(level)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        redact.add(os.environ.get(name))

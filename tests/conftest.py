@@ -1,0 +1,77 @@
+"""What the tests share: the embedded services, and the program started as cron would."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded.aws import EmbeddedAws
+from embedded.openweathermap import EmbeddedOpenWeatherMap
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "ingest_weather.py"
+API_KEY = "0123456789abcdef-not-a-real-key"
+SECRET_ID = "weather-ingest"
+DATABASE = "TIMESTREAM-DEMO"
+TABLE = "london_weather_information"
+
+
+@pytest.fixture
+def aws() -> Iterator[EmbeddedAws]:
+    """AWS on loopback, with the default secret and table."""
+    with EmbeddedAws() as service:
+        service.put_secret(SECRET_ID, json.dumps({"OPENWEATHERMAP_API_KEY": API_KEY}))
+        service.make_table(DATABASE, TABLE)
+        yield service
+
+
+@pytest.fixture
+def weather() -> Iterator[EmbeddedOpenWeatherMap]:
+    """OpenWeatherMap on loopback, which accepts API_KEY."""
+    with EmbeddedOpenWeatherMap(api_key=API_KEY) as service:
+        yield service
+
+
+class Program:
+    """Starts ingest_weather.py from / with an empty environment but for `environment`."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(SCRIPT), *arguments]
+
+    def env(self, extra: dict[str, str] | None = None) -> dict[str, str]:
+        measured = {name: value for name, value in os.environ.items() if name.startswith("COV")}
+        return {**measured, **self.environment, **(extra or {})}
+
+    def run(
+        self, *arguments: str, env: dict[str, str] | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end. No test waits for more than a minute, whatever the machine."""
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.env(env),
+            **{"cwd": "/", "capture_output": True, "text": True, "timeout": 60, **options},
+        )
+
+    def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            env=self.env(env),
+            cwd="/",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def program(aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap, tmp_path: Path) -> Program:
+    """The program, set to the embedded services, with a home of its own."""
+    return Program({**aws.environment(), "OPENWEATHERMAP_URL": weather.url, "HOME": str(tmp_path)})

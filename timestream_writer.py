@@ -1,0 +1,281 @@
+"""Observations to records, records to WriteRecords, and what was stored, what rejected, and why.
+
+Limits and types are those of Amazon Timestream for LiveAnalytics, API Reference, WriteRecords.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
+
+from aws import Aws, aws_error
+from errors import IngestError
+from weather import MEASURES, Observation, iso_time, one_line
+
+if TYPE_CHECKING:
+    from mypy_boto3_timestream_write import TimestreamWriteClient
+
+MAX_RECORDS_PER_CALL = 100
+
+
+class Dimension(TypedDict):
+    Name: str
+    Value: str
+
+
+class Record(TypedDict):
+    """One record as WriteRecords takes it: the API's own names, times and values as strings."""
+
+    Dimensions: list[Dimension]
+    MeasureName: str
+    MeasureValue: str
+    MeasureValueType: NotRequired[Literal["VARCHAR"]]
+    Time: str
+    Version: int
+
+
+# What no record can differ in but by naming it; a dimension here and in a record would be refused.
+COMMON_ATTRIBUTES: Any = {"MeasureValueType": "DOUBLE", "TimeUnit": "MILLISECONDS"}
+
+
+def records_of(observation: Observation) -> list[Record]:
+    """One record a measure, in the order of the observation's values."""
+    dimensions = dimensions_of(observation)
+    time, version = str(observation.time_ms), observation.version
+    records = []
+    for name, value in observation.values.items():
+        record: Record = {
+            "Dimensions": dimensions,
+            "MeasureName": name,
+            "MeasureValue": value,
+            "Time": time,
+            "Version": version,
+        }
+        if MEASURES[name].type == "VARCHAR":
+            record["MeasureValueType"] = "VARCHAR"
+        records.append(record)
+    return records
+
+
+def dimensions_of(observation: Observation) -> list[Dimension]:
+    """city, country, city_id as the reply names them, coordinates as configured. An empty value
+    would fail the whole call, so what is not known is left out."""
+    pairs = [
+        ("city", observation.city),
+        ("country", observation.country),
+        ("city_id", str(observation.city_id) if observation.city_id else ""),
+    ]
+    if observation.place.coordinates:
+        pairs += zip(("latitude", "longitude"), observation.place.coordinates, strict=True)
+    return [{"Name": name, "Value": value} for name, value in pairs if value]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record that Timestream will not have. existing_version: of the record it has already."""
+
+    record: Record
+    reason: str
+    existing_version: int | None = None
+
+
+@dataclass
+class Outcome:
+    """What became of records: `stored` were confirmed, `rejected` never will be, and the rest is
+    where it was, for the reason in `failure`."""
+
+    stored: int = 0
+    rejected: list[Rejection] = field(default_factory=list)
+    failure: IngestError | None = None
+
+    def add(self, other: "Outcome") -> None:
+        self.stored += other.stored
+        self.rejected += other.rejected
+        self.failure = self.failure or other.failure
+
+
+class TimestreamWriter:
+    """Writes to one table. `discover` first, then `write`; neither raises what is AWS's fault."""
+
+    def __init__(self, aws: Aws, database: str, table: str, endpoint_url: str = "") -> None:
+        self._aws = aws
+        self._database = database
+        self._table = table
+        self._endpoint_url = endpoint_url
+        self._client: TimestreamWriteClient | None = None
+
+    @property
+    def target(self) -> str:
+        return f"{self._database}.{self._table}"
+
+    def discover(self) -> None:
+        """Make the client and let boto3 find the cell to write to, so that `write` need not.
+
+        boto3 does so as the first step of a WriteRecords call. That call is made here, and stopped
+        before it is sent. Raises IngestError where there is no cell to be found.
+        """
+        try:
+            self._client = self._aws.timestream_write(self._endpoint_url)
+            if not self._endpoint_url:
+                self._stop_before_sending(self._client)
+        except Exception as error:
+            raise self._explain(error) from error
+
+    def _stop_before_sending(self, client: "TimestreamWriteClient") -> None:
+        class Discovered(Exception):  # noqa: N818  (no error)
+            pass
+
+        def stop(**_: object) -> None:
+            raise Discovered
+
+        event = "request-created.timestream-write.WriteRecords"
+        client.meta.events.register_last(event, stop)
+        try:
+            client.write_records(DatabaseName=self._database, TableName=self._table, Records=[])
+        except Discovered:
+            pass
+        finally:
+            client.meta.events.unregister(event, stop)
+
+    def write(self, records: Sequence[Record]) -> Outcome:
+        """Write 1 to 100 records in one call; in more where the service refuses the whole of it.
+
+        Resending what was stored is harmless: same version, same values.
+        """
+        if self._client is None:
+            self.discover()
+        assert self._client is not None  # noqa: S101  (discover raises or sets it)
+        try:
+            self._client.write_records(
+                DatabaseName=self._database,
+                TableName=self._table,
+                CommonAttributes=COMMON_ATTRIBUTES,
+                Records=cast("Any", records),  # its stubs want their own type of record
+            )
+        except Exception as error:  # noqa: BLE001  (sorted out below; what is not AWS's is raised)
+            return self._failed(error, records)
+        return Outcome(stored=len(records))
+
+    def _failed(self, error: Exception, records: Sequence[Record]) -> Outcome:
+        code, message, listed = _answer(error)
+        if code == "RejectedRecordsException" and listed:
+            return _partial_success(records, listed)
+        if code == "ValidationException":
+            if len(records) == 1:
+                return Outcome(rejected=[Rejection(records[0], message)])
+            return self._halves(records)
+        return Outcome(failure=self._explain(error))
+
+    def _halves(self, records: Sequence[Record]) -> Outcome:
+        """The call was refused for one bad record, or more: find them, store the others."""
+        outcome = Outcome()
+        middle = len(records) // 2
+        for half in (records[:middle], records[middle:]):
+            outcome.add(self.write(half))
+            if outcome.failure:
+                break
+        return outcome
+
+    def _explain(self, error: Exception) -> IngestError:
+        database, table, region = self._database, self._table, self._aws.region
+        return aws_error(
+            error,
+            f"Writing to {self.target} in region {region}",
+            region,
+            missing=(
+                f"Check the names and the region, or make them: aws timestream-write "
+                f"create-database --database-name {database}; aws timestream-write create-table "
+                f"--database-name {database} --table-name {table}"
+            ),
+        )
+
+
+def _answer(error: Exception) -> tuple[str, str, list[Any]]:
+    """Error code, message and RejectedRecords of a ClientError; empty for other exceptions."""
+    response = getattr(error, "response", None) or {}
+    said = response.get("Error", {})
+    return said.get("Code", ""), said.get("Message", ""), response.get("RejectedRecords", [])
+
+
+def _partial_success(records: Sequence[Record], listed: Iterable[Any]) -> Outcome:
+    """HTTP 419: every record that is not listed was stored. A record can be listed twice."""
+    rejected = {
+        entry["RecordIndex"]: Rejection(
+            records[entry["RecordIndex"]],
+            entry.get("Reason", "no reason given"),
+            entry.get("ExistingVersion"),
+        )
+        for entry in listed
+    }
+    in_order = [rejected[index] for index in sorted(rejected)]
+    return Outcome(stored=len(records) - len(in_order), rejected=in_order)
+
+
+def batches(observations: Iterable[Observation]) -> Iterator[list[Observation]]:
+    """As many observations as fill one call; each stands whole in one call, order kept."""
+    batch: list[Observation] = []
+    records = 0
+    for observation in observations:
+        if records + len(observation.values) > MAX_RECORDS_PER_CALL:
+            yield batch
+            batch, records = [], 0
+        batch.append(observation)
+        records += len(observation.values)
+    if batch:
+        yield batch
+
+
+# What to do about a rejection, by what its reason says: the reasons are no contract.
+_TIME_WORDS = ("memory store", "ingestion window", "outside the time range")
+_RETENTION_HINT = (
+    "The observation is older than the table's memory store keeps. Raise its retention or enable "
+    "magnetic store writes."
+)
+_FUTURE_HINT = (
+    "The observation lies in the future, more than the 15 minutes Timestream allows. Check this "
+    "machine's clock, and whether `dt` of the weather service is right."
+)
+_VERSION_HINT = (
+    "The table holds another value for this measure and time, written with a version as high. "
+    "Another program writes to it, or this machine's clock went back."
+)
+_OTHER_HINT = (
+    "The record itself is at fault: see 'WriteRecords' and 'Quotas' in the Timestream developer "
+    "guide."
+)
+
+
+def hint(rejection: Rejection, now_ms: int) -> str:
+    """What a person can do about a rejection."""
+    reason = rejection.reason.lower()
+    if any(word in reason for word in _TIME_WORDS):
+        return _FUTURE_HINT if int(rejection.record["Time"]) > now_ms else _RETENTION_HINT
+    return _VERSION_HINT if "version" in reason else _OTHER_HINT
+
+
+def describe_rejections(outcome: Outcome, target: str, now_ms: int) -> str:
+    """The rejected records for a person: which, with what value, at what time, and why."""
+    total = outcome.stored + len(outcome.rejected)
+    count = f"{len(outcome.rejected)} of {total} record{'s'[: total != 1]}"
+    lines = [f"Timestream rejected {count} for {target} ({outcome.stored} stored):"]
+    for text, group in groupby(outcome.rejected, key=lambda each: hint(each, now_ms)):
+        lines += [f"  {describe_record(each.record)}: {_reason(each)}" for each in group]
+        lines.append(f"    {text}")
+    return "\n".join(lines)
+
+
+def _reason(rejection: Rejection) -> str:
+    reason, version = one_line(rejection.reason), rejection.existing_version
+    if version is None or str(version) in reason:
+        return reason
+    return f"{reason} (existing version: {version})"
+
+
+def describe_record(record: Record) -> str:
+    """Humidity=93 city=London country=GB city_id=2643743 at 2020-11-08T21:29:36Z (1604870976000)"""
+    dimensions = " ".join(f"{each['Name']}={each['Value']}" for each in record["Dimensions"])
+    time_ms = int(record["Time"])
+    return one_line(
+        f"{record['MeasureName']}={record['MeasureValue']} {dimensions} "
+        f"at {iso_time(time_ms)} ({time_ms})"
+    )
