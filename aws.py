@@ -59,15 +59,17 @@ class Aws:
         return self._session.region_name or ""
 
     def secrets_manager(self) -> "SecretsManagerClient":
-        return self._client("secretsmanager")
+        client: SecretsManagerClient = self._client("secretsmanager")
+        return client
 
     def timestream_write(self, endpoint_url: str = "") -> "TimestreamWriteClient":
         """A client that discovers its cell, or one that writes to the given endpoint."""
         # Records hold nothing but strings and ints by construction (`Record` in timestream_writer,
         # and a test against botocore's own validator): checking them again costs half the CPU.
-        return self._client(
+        client: TimestreamWriteClient = self._client(
             "timestream-write", endpoint_url=endpoint_url or None, parameter_validation=False
         )
+        return client
 
     def preload_timestream(self) -> None:
         """Read the Timestream client's model from disk, so that making the client is quick."""

@@ -37,22 +37,27 @@ class Redactor:
 redact = Redactor()
 
 
+def utc(record: logging.LogRecord) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+
+
 class _TextFormatter(logging.Formatter):
-    converter = time.gmtime
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-8s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        super().__init__("%(asctime)s %(levelname)-8s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        return utc(record)
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
 
 
 class _JsonFormatter(logging.Formatter):
-    converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
+            "time": utc(record),
             "level": record.levelname,
             "message": redact(record.getMessage()),
         }

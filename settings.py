@@ -153,8 +153,8 @@ class Settings:
     secret_id: str = _setting(
         "WEATHER_SECRET_ID",
         _text,
-        "Name or ARN of the secret in AWS Secrets Manager: a JSON object with OPENWEATHERMAP_API_KEY"
-        " and any other setting. Empty: no secret is read. Environment or .env only.",
+        "Name or ARN of the secret in AWS Secrets Manager: a JSON object with the key and any other "
+        "setting. Empty: no secret is read. Environment or .env only.",
         "weather-ingest",
         local=True,
     )
@@ -262,14 +262,14 @@ class Sources:
         where = f"the secret {secret_id!r}"
         self.problems += _unknown_names(where, secret) + _misplaced(where, secret)
         self.layers.append((where, secret))
-        values: dict[str, Any] = {name: self._read(name, unread) for name in DECLARED}
+        read: dict[str, Any] = {name: self._read(name, unread) for name in DECLARED}
         if unread:
             if not self.problems:
                 raise unread
             self.problems.append(str(unread))
         if self.problems:
             raise SettingsError(_list(self.problems))
-        return Settings(**{DECLARED[name].name: value for name, value in values.items()})
+        return Settings(**{DECLARED[name].name: value for name, value in read.items()})
 
     def text(self, name: str) -> str:
         """The setting's text, white space around it off. An empty one counts as not set, but for

@@ -8,7 +8,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from embedded.exchange import Answer, Exchange, Request
 
@@ -78,17 +78,19 @@ class _Reset(Fault):
 
 @dataclass(frozen=True, slots=True)
 class _Truncated(Fault):
-    missing_bytes: int
+    sent_bytes: int | None
 
     def play(self, exchange: Exchange) -> bool:
         answer = exchange.work()
-        exchange.send(answer, content_length=len(answer.body) + self.missing_bytes)
+        whole = len(answer.body)
+        sent = whole // 2 if self.sent_bytes is None else min(self.sent_bytes, whole - 1)
+        exchange.send(replace(answer, body=answer.body[:sent]), content_length=whole)
         return False
 
 
 @dataclass(frozen=True, slots=True)
 class _Empty(Fault):
-    def play(self, exchange: Exchange) -> bool:
+    def play(self, exchange: Exchange) -> bool:  # noqa: ARG002 - it says nothing
         return False
 
 
@@ -127,9 +129,13 @@ def reset_after() -> Fault:
     return _Reset(after_the_work=True)
 
 
-def truncate(missing_bytes: int = 100) -> Fault:
-    """Do the work, promise a longer body than the one sent, and close."""
-    return _Truncated(missing_bytes)
+def truncate(sent_bytes: int | None = None) -> Fault:
+    """Do the work, promise the whole body, send its first half (or these bytes), and close.
+
+    botocore does not compare lengths, and reads a body that is no JSON as an answer
+    without members: a truncated success raises nothing there.
+    """
+    return _Truncated(sent_bytes)
 
 
 def empty() -> Fault:

@@ -142,7 +142,7 @@ class LoopbackService(ABC):
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            with connection, contextlib.suppress(OSError, NotHttp):
+            with connection, contextlib.suppress(OSError, NotHttpError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._converse(connection)
         except Exception as error:  # noqa: BLE001 - kept for whoever leaves the context
@@ -199,14 +199,14 @@ class LoopbackService(ABC):
         return formatdate(self.clock(), usegmt=True)
 
 
-class NotHttp(Exception):
+class NotHttpError(Exception):
     """What came over the connection can't be read as a request."""
 
 
 class RequestReader:
     """Reads requests off one connection, one after the other.
 
-    Raises NotHttp for what is not HTTP/1.x, OSError where the connection breaks.
+    Raises NotHttpError for what is not HTTP/1.x, OSError where the connection breaks.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -231,7 +231,7 @@ class RequestReader:
     def _head(self) -> bytes | None:
         while (end := self._received.find(b"\r\n\r\n")) < 0:
             if len(self._received) > HEAD_LIMIT_BYTES:
-                raise NotHttp("the request's headers are too long")
+                raise NotHttpError("the request's headers are too long")
             if not self._receive():
                 return None
         return self._take(end, end + 4)

@@ -33,8 +33,16 @@ BLOCKED = (
 )
 
 SECTIONS = {
-    "main": ("temp", "feels_like", "temp_min", "temp_max")
-    + ("pressure", "humidity", "sea_level", "grnd_level"),
+    "main": (
+        "temp",
+        "feels_like",
+        "temp_min",
+        "temp_max",
+        "pressure",
+        "humidity",
+        "sea_level",
+        "grnd_level",
+    ),
     "wind": ("wind_speed", "wind_deg", "wind_gust"),
     "sys": ("country", "sunrise", "sunset"),
 }
@@ -51,7 +59,7 @@ ABSENT: Final = _Absent()
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused(Exception):
+class _RefusedError(Exception):
     status: int
     cod: int | str
     message: str
@@ -138,13 +146,13 @@ class EmbeddedOpenWeatherMap(LoopbackService):
         try:
             self._admit(request.query)
             return self._weather(request.query)
-        except _Refused as refused:
+        except _RefusedError as refused:
             body = {"cod": refused.cod, "message": refused.message}
             return _json_answer(refused.status, body)
 
     def _admit(self, query: Mapping[str, str]) -> None:
         if query.get("appid") != self.api_key:
-            raise _Refused(401, 401, INVALID_KEY)
+            raise _RefusedError(401, 401, INVALID_KEY)
         if self.calls_per_minute is None:
             return
         now = self.clock()
@@ -153,7 +161,7 @@ class EmbeddedOpenWeatherMap(LoopbackService):
                 self._called_at.popleft()
             self._called_at.append(now)
             if len(self._called_at) > self.calls_per_minute:
-                raise _Refused(429, 429, BLOCKED)
+                raise _RefusedError(429, 429, BLOCKED)
 
     def _weather(self, query: Mapping[str, str]) -> Answer:
         key = _folded_key(query_key(query))
@@ -188,18 +196,18 @@ def _spot(query: Mapping[str, str]) -> _Spot:
         return _city(city_numbered(_city_id(query["id"])))
     if query.get("q"):
         return _city(city_named(query["q"]))
-    raise _Refused(400, "400", "Nothing to geocode")
+    raise _RefusedError(400, "400", "Nothing to geocode")
 
 
 def _city_id(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise _Refused(400, "400", f"{text} is not a city ID")
+        raise _RefusedError(400, "400", f"{text} is not a city ID")
     return int(text)
 
 
 def _city(city: City | None) -> _Spot:
     if city is None:
-        raise _Refused(404, "404", "city not found")
+        raise _RefusedError(404, "404", "city not found")
     return _Spot(
         city.id,
         city.name,
@@ -224,14 +232,14 @@ def _degrees(text: str, limit: float, message: str) -> float:
     except ValueError:
         degrees = math.nan
     if not abs(degrees) <= limit:
-        raise _Refused(400, "400", message)
+        raise _RefusedError(400, "400", message)
     return degrees
 
 
 def _postal_area(text: str) -> _Spot:
     code, _, country = text.partition(",")
     if not code.strip() or code.strip("0") == "":
-        raise _Refused(404, "404", "city not found")
+        raise _RefusedError(404, "404", "city not found")
     return _Spot(0, f"Postal area {code}", (country or "US").upper(), 45.5, 9.25, 3600, 12.0)
 
 

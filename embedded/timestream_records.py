@@ -169,10 +169,9 @@ def _compared(value: str, value_type: str) -> DoubleOrText:
             return int(value)
         case "BOOLEAN" if value.lower() in ("true", "false"):
             return value.lower() == "true"
-        case "DOUBLE" | "BIGINT" | "BOOLEAN":
-            _refuse(f"MeasureValue is not a {value_type}.")
-        case _:
-            _refuse(f"{value_type} is an invalid measure value type.")
+    if value_type in ("DOUBLE", "BIGINT", "BOOLEAN"):
+        _refuse(f"MeasureValue is not a {value_type}.")
+    _refuse(f"{value_type} is an invalid measure value type.")
 
 
 @functools.lru_cache(maxsize=4096)
