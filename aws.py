@@ -6,6 +6,7 @@ Nothing of boto3 is imported before a session is wanted: `--help` and a wrong se
 import os
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from deadline import Deadline
 from errors import AccessError, DeliveryError, IngestError, SettingsError
@@ -90,8 +91,12 @@ class Aws:
         try:
             session: Any = self._session  # its stubs know no service by a variable's name
             client = session.client(service, endpoint_url=endpoint_url, config=config)
+            urlsplit(client.meta.endpoint_url).port  # noqa: B018  (ValueError for a port like "abc")
         except Exception as error:
-            raise aws_error(error, f"Making the {service} client", self.region) from error
+            doing = f"Making the {service} client"
+            if type(error) is ValueError:  # an endpoint that is no URL
+                raise SettingsError(f"{doing} failed: {error}. {_AWS_CONFIG_HELP}") from error
+            raise aws_error(error, doing, self.region) from error
         client.meta.events.register("request-created", self._guard)
         return client
 
@@ -186,6 +191,7 @@ _CONFIG_CLASSES = {
     "UnknownSignatureVersionError": _AWS_CONFIG_HELP,
     "MissingDependencyException": "Install what it names beside boto3, or use other credentials.",
     "DataNotFoundError": "Install boto3 anew: files of it are missing.",
+    "ApiVersionNotFoundError": _AWS_CONFIG_HELP,
 }
 _NETWORK_HELP = "Nothing to do if it passes; else check the network, and AWS's health page."
 _DELIVERY_CLASSES = {
@@ -268,9 +274,12 @@ def _discovery_error(doing: str, region: str) -> IngestError:
     return DeliveryError(f"{what} {_NETWORK_HELP}")
 
 
-# AWS repeats the request, with its credentials, in what it says of a bad signature.
+# AWS repeats the request, with its credentials, in what it says of a bad signature; http.client
+# shows a whole header that it will not send, as for a token with a line break in it.
 _CREDENTIALS = re.compile(
-    r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}|(?:Credential|Signature)=\S+|x-amz-security-token:\S+", re.I
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}|(?:Credential|Signature)=\S+|x-amz-security-token:\S+"
+    r"|(?<=Invalid header value ).+",
+    re.I,
 )
 
 

@@ -29,6 +29,11 @@ class Deadline:
         """End the run now. Safe to call from a signal handler."""
         self._stopped_by = reason
 
+    @property
+    def stopped(self) -> bool:
+        """`stop` was called."""
+        return bool(self._stopped_by)
+
     def elapsed_s(self) -> float:
         return self._clock() - self._started
 

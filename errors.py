@@ -8,6 +8,8 @@ IngestError                 70  base; never raised itself
 │   └── ReplyError          69  a reply came, and it is not what was asked for
 ├── DeliveryError           75  not everything could be delivered now; a later run can
 │   └── DeadlineError       75  the run's own time is over
+├── JournalError            74  the journal is unusable; the weather is delivered all the same
+├── LockedError             75  another run is under way
 └── Interrupted             75  SIGTERM or SIGINT
 
 A message says what failed, where, and what to do next. It never holds a key, nor a URL with its
@@ -38,7 +40,14 @@ class Status(IntEnum):
         "weather could not be fetched for some places; the rest was stored",
     )
     SOFTWARE = os.EX_SOFTWARE, "a bug; the traceback is shown"
-    TEMPFAIL = os.EX_TEMPFAIL, "not everything could be delivered now"
+    IOERR = (
+        os.EX_IOERR,
+        "the journal is unusable (full disk, read-only, corrupt); the weather was delivered",
+    )
+    TEMPFAIL = (
+        os.EX_TEMPFAIL,
+        "not everything could be delivered now, or another run is under way; the next run delivers",
+    )
     NOPERM = os.EX_NOPERM, "AWS or OpenWeatherMap refuses the credentials"
     CONFIG = os.EX_CONFIG, "settings, secret, database or table are missing or wrong"
 
@@ -50,6 +59,7 @@ URGENCY = (
     Status.CONFIG,
     Status.NOPERM,
     Status.DATAERR,
+    Status.IOERR,
     Status.UNAVAILABLE,
     Status.TEMPFAIL,
     Status.OK,
@@ -117,6 +127,25 @@ class DeliveryError(IngestError):
 
 class DeadlineError(DeliveryError):
     """The time a run may take (WEATHER_DEADLINE_SECONDS) is over."""
+
+
+class JournalError(IngestError):
+    """The journal cannot be used; the weather is delivered all the same.
+
+    corrupt: the file is damaged, and can be set aside.
+    """
+
+    status = Status.IOERR
+
+    def __init__(self, message: str, *, corrupt: bool = False) -> None:
+        super().__init__(message)
+        self.corrupt = corrupt
+
+
+class LockedError(IngestError):
+    """Another run is under way."""
+
+    status = Status.TEMPFAIL
 
 
 class Interrupted(IngestError):  # noqa: N818  (an end that was asked for, not a failure)

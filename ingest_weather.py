@@ -11,25 +11,29 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from deadline import Deadline, Task
-from errors import IngestError, Status, most_urgent
-from logs import log, start_logging
+from errors import IngestError, JournalError, Status, most_urgent
+from logs import log, recent_lines, start_logging
 
 if TYPE_CHECKING:
     from aws import Aws
+    from delivery import Delivered, Delivery
+    from run_lock import RunLock
     from settings import Settings
-    from timestream_writer import TimestreamWriter
+    from store import Store
+    from timestream_writer import Outcome
     from weather import Observation
 
 # The deadline until the settings are known.
 FIRST_DEADLINE_S = 120.0
+
+DAY_MS = 24 * 60 * 60 * 1000
 
 
 @dataclass
@@ -44,11 +48,6 @@ class Summary:
     pending: int = 0
     seconds: float = 0.0
     statuses: set[Status] = field(default_factory=set)
-
-    def failed(self, error: IngestError, what: str = "") -> None:
-        """Say what failed, and remember its status."""
-        log.error("%s", f"{what}: {error}" if what else error)
-        self.statuses.add(error.status)
 
     @property
     def status(self) -> Status:
@@ -73,9 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
         if arguments.command == "demo":
-            from commands import demo
+            from commands.demo import main as demo
 
-            return demo.main(arguments.rest)
+            return demo(arguments.rest)
+        if arguments.command == "rejected":
+            from commands.rejected import main as rejected
+
+            return rejected(arguments.rest, arguments.env_file)
         return int(run_once(arguments))
     except IngestError as error:
         log.error("%s", error)
@@ -86,128 +89,180 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_once(arguments: argparse.Namespace) -> Status:
-    """One run, its summary on the way out whatever happens."""
+    """One run; its summary and its health check on the way out, whatever happens."""
     deadline = Deadline(FIRST_DEADLINE_S)
     end_on_signals(deadline)
-    summary = Summary()
-    observations: list[Observation] = []
+    run = Run(arguments, deadline)
     try:
-        observations = run(arguments, deadline, summary)
+        run.go()
     except IngestError as error:
-        summary.failed(error)
-    summary.seconds = round(deadline.elapsed_s(), 3)
-    report(arguments, summary, observations)
-    return summary.status
+        run.failed(error)
+    except Exception as error:  # noqa: BLE001  (a bug: shown in full by main, once all is told)
+        run.summary.statuses.add(Status.SOFTWARE)
+        run.bug = error
+    run.report()
+    if run.bug:
+        raise run.bug
+    return run.summary.status
 
 
-def run(arguments: argparse.Namespace, deadline: Deadline, summary: Summary) -> "list[Observation]":
-    """Settings, weather, Timestream. Counts into the summary; returns what was fetched."""
-    settings, aws = load(arguments, deadline)
-    start_logging(log_level(arguments) or settings.log_level, settings.log_format)
-    if arguments.dry_run:
-        return fetch(settings, deadline, summary)
-    from timestream_writer import TimestreamWriter
+class Run:
+    """One run from start to end: settings, lock, weather, journal, Timestream, summary."""
 
-    writer = TimestreamWriter(aws, settings.database, settings.table, settings.endpoint_url)
-    # The way to the table is found while the weather is fetched.
-    discovery = Task(writer.discover, f"while the endpoint of {writer.target} was looked up")
-    observations = fetch(settings, deadline, summary)
-    if observations:
-        deliver(observations, writer, discovery, deadline, summary)
-    return observations
+    def __init__(self, arguments: argparse.Namespace, deadline: Deadline) -> None:
+        self.arguments = arguments
+        self.deadline = deadline
+        self.summary = Summary()
+        self.observations: list[Observation] = []
+        self.bug: Exception | None = None
+        self._healthcheck_url = ""
+        self._lock: RunLock | None = None
+        self._store: Store | None = None
 
+    def go(self) -> None:
+        settings, aws = self._load()
+        if self.arguments.dry_run:
+            for observation in self._fetch(settings):
+                self.observations.append(observation)
+            return
+        self._ingest(settings, aws)
 
-def load(arguments: argparse.Namespace, deadline: Deadline) -> "tuple[Settings, Aws]":
-    """The settings, and the AWS session that the secret was read with."""
-    from settings import fetch_secret, read_sources
+    def failed(self, error: IngestError, what: str = "") -> None:
+        """Say what failed, and remember its status."""
+        log.error("%s", f"{what}: {error}" if what else error)
+        self.summary.statuses.add(error.status)
 
-    command_line = {"WEATHER_PLACES": ";".join(arguments.place)} if arguments.place else {}
-    sources = read_sources(os.environ, arguments.env_file, command_line)
-    sources.export_aws()
-    deadline.seconds = sources.seconds("WEATHER_DEADLINE_SECONDS")
-    from aws import Aws
+    def _load(self) -> "tuple[Settings, Aws]":
+        """The settings, and the AWS session that the secret was read with. Takes the run's lock
+        before anything that takes time."""
+        from settings import fetch_secret, read_sources
 
-    aws = Aws(deadline, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
-    settings = sources.settings(
-        lambda secret_id: fetch_secret(aws, secret_id, deadline, meanwhile=aws.preload_timestream)
-    )
-    deadline.seconds = settings.deadline_s
-    return settings, aws
+        places = self.arguments.place
+        command_line = {"WEATHER_PLACES": ";".join(places)} if places else {}
+        sources = read_sources(os.environ, self.arguments.env_file, command_line)
+        sources.export_aws()
+        self.deadline.seconds = sources.seconds("WEATHER_DEADLINE_SECONDS")
+        self._healthcheck_url = sources.early("HEALTHCHECK_URL") or ""
+        early_journal = sources.early("WEATHER_JOURNAL")
+        self._take_lock(early_journal)
+        from aws import Aws
 
+        aws = Aws(self.deadline, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
+        settings = sources.settings(
+            lambda secret: fetch_secret(aws, secret, self.deadline, aws.preload_timestream)
+        )
+        start_logging(log_level(self.arguments) or settings.log_level, settings.log_format)
+        self.deadline.seconds = settings.deadline_s
+        self._healthcheck_url = settings.healthcheck_url
+        if settings.journal != early_journal:
+            self._take_lock(settings.journal)
+        return settings, aws
 
-def fetch(settings: "Settings", deadline: Deadline, summary: Summary) -> "list[Observation]":
-    """The weather of every place that can be had; the others are named on standard error."""
-    from openweathermap import Failure, WeatherClient
+    def _take_lock(self, journal: Path | None) -> None:
+        """One run at a time and journal. Raises LockedError where another has it."""
+        if journal is None or self.arguments.dry_run:
+            return
+        from run_lock import RunLock
 
-    client = WeatherClient(
-        url=settings.url,
-        api_key=settings.api_key,
-        units=settings.units,
-        measures=settings.measures,
-        timeout_s=settings.timeout_s,
-        deadline=deadline,
-    )
-    summary.places = len(settings.places)
-    observations = []
-    for result in client.fetch(settings.places):
-        if isinstance(result, Failure):
-            summary.failed(result.error, result.place.name)
-        else:
-            log.debug("%s: %s", result.place.name, result.values)
-            observations.append(result)
-    summary.fetched = len(observations)
-    return observations
+        if self._lock:
+            self._lock.release()
+        try:
+            self._lock = RunLock(journal.with_name(f"{journal.name}.lock"))
+        except JournalError as error:
+            self.failed(error)
 
+    def _ingest(self, settings: "Settings", aws: "Aws") -> None:
+        """Fetch, journal and deliver side by side; what waited from earlier runs goes first."""
+        from delivery import Delivery
+        from store import Store
+        from timestream_writer import TimestreamWriter
 
-def deliver(
-    observations: "list[Observation]",
-    writer: "TimestreamWriter",
-    discovery: Task[None],
-    deadline: Deadline,
-    summary: Summary,
-) -> None:
-    """Write all observations, a call at a time, until one fails for a reason all would fail for."""
-    from timestream_writer import batches, describe_rejections, records_of
+        if settings.journal is None:
+            log.warning("WEATHER_JOURNAL is off: what cannot be delivered in this run is lost.")
+        writer = TimestreamWriter(aws, settings.database, settings.table, settings.endpoint_url)
+        # The way to the table is found while the weather is fetched.
+        ready = Task(writer.discover, f"while the endpoint of {writer.target} was looked up")
+        target = f"{aws.region}/{writer.target}"
+        self._store = store = Store(settings.journal, target, self.failed)
+        delivery = Delivery(store, writer, ready, self.deadline, self._rejected)
+        try:
+            self._stream(settings, store, delivery)
+        finally:
+            self._count(delivery.result, store)
+            now_ms = time.time_ns() // 1_000_000
+            store.tidy(now_ms - settings.journal_days * DAY_MS, self.summary.fetched)
+            store.close()
 
-    summary.pending = len(observations)
-    try:
-        discovery.result(deadline)
-        for batch in batches(observations):
-            records = [record for observation in batch for record in records_of(observation)]
-            doing = f"while {writer.target} was written to"
-            deadline.check(doing)
-            outcome = Task(partial(writer.write, records), doing).result(deadline)
-            summary.stored += outcome.stored
-            summary.rejected += len(outcome.rejected)
-            if outcome.rejected:
-                log.error(
-                    "%s", describe_rejections(outcome, writer.target, int(time.time() * 1000))
-                )
-                summary.statuses.add(Status.DATAERR)
-            if outcome.failure:
-                raise outcome.failure
-            summary.pending -= len(batch)
-    except IngestError as error:
-        summary.failed(error)
+    def _stream(self, settings: "Settings", store: "Store", delivery: "Delivery") -> None:
+        """Every observation into the store as it comes, and out of it as the service takes it."""
+        added = 0
+        for observation in self._fetch(settings):
+            added += store.add([observation], time.time_ns() // 1_000_000)
+            delivery.pump()
+        self.summary.unchanged = self.summary.fetched - added
+        result = delivery.finish()
+        if result.failure:
+            raise result.failure
 
+    def _fetch(self, settings: "Settings") -> "Iterator[Observation]":
+        """The weather of every place that can be had; the others are named on standard error."""
+        from openweathermap import Failure, WeatherClient
 
-def report(
-    arguments: argparse.Namespace, summary: Summary, observations: "list[Observation]"
-) -> None:
-    """The result on standard output where one was asked for; one line of log else."""
-    if arguments.dry_run:
-        from commands.tables import print_records, records_as_json
+        client = WeatherClient(
+            url=settings.url,
+            api_key=settings.api_key,
+            units=settings.units,
+            measures=settings.measures,
+            timeout_s=settings.timeout_s,
+            deadline=self.deadline,
+        )
+        self.summary.places = len(settings.places)
+        for result in client.fetch(settings.places):
+            if isinstance(result, Failure):
+                self.failed(result.error, result.place.name)
+            else:
+                log.debug("%s: %s", result.place.name, result.values)
+                self.summary.fetched += 1
+                yield result
 
-        if not arguments.json:
-            print_records(observations)
-    if arguments.json:
-        import json
+    def _rejected(self, outcome: "Outcome", target: str) -> None:
+        from timestream_writer import describe_rejections
 
-        result: dict[str, object] = {**summary.as_dict()}
-        if arguments.dry_run:
-            result["records"] = records_as_json(observations)
-        print(json.dumps(result))
-    log.info("%s.", summary)
+        log.error("%s", describe_rejections(outcome, target, time.time_ns() // 1_000_000))
+        self.summary.statuses.add(Status.DATAERR)
+
+    def _count(self, delivered: "Delivered", store: "Store") -> None:
+        """What was stored, and what was not."""
+        self.summary.stored = delivered.stored
+        self.summary.rejected = delivered.rejected
+        self.summary.pending = store.count_pending()
+        if lost := store.count_lost():
+            log.error("Lost, for there is no usable journal: %d observations.", lost)
+        for target, count in store.pending_elsewhere().items():
+            log.warning("%d observations wait for a run that writes to %s.", count, target)
+
+    def report(self) -> None:
+        """The result on standard output where one was asked for, a line of log, a health check."""
+        self.summary.seconds = round(self.deadline.elapsed_s(), 3)
+        if self.arguments.dry_run:
+            from commands.tables import print_records, records_as_json
+
+            if not self.arguments.json:
+                print_records(self.observations)
+        if self.arguments.json:
+            import json
+
+            result: dict[str, object] = {**self.summary.as_dict()}
+            if self.arguments.dry_run:
+                result["records"] = records_as_json(self.observations)
+            print(json.dumps(result))
+        log.info("%s.", self.summary)
+        if self._healthcheck_url:
+            from healthcheck import ping
+
+            lines = f"{recent_lines()}\n{self.summary}."
+            quickly = self.deadline.stopped
+            ping(self._healthcheck_url, int(self.summary.status), lines, quickly=quickly)
 
 
 def end_on_signals(deadline: Deadline) -> None:
@@ -254,9 +309,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=["demo"],
+        choices=["demo", "rejected"],
         metavar="COMMAND",
-        help="without one: one run. demo: show the whole job on services on this machine",
+        help="without one: one run. demo: show the whole job on services on this machine. "
+        "rejected: list the records that were refused, put them back, or drop them. "
+        "COMMAND --help tells more",
     )
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser.parse_args(argv)

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import urllib.parse
+from collections import deque
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("text", "json")
@@ -37,12 +38,23 @@ class Redactor:
 redact = Redactor()
 
 
+class _Recent(logging.Handler):
+    """Keeps the last lines, for the health check."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(_TextFormatter())
+        self.lines: deque[str] = deque(maxlen=50)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
 def utc(record: logging.LogRecord) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
 
 
 class _TextFormatter(logging.Formatter):
-
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-8s %(message)s")
 
@@ -54,7 +66,6 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JsonFormatter(logging.Formatter):
-
     def format(self, record: logging.LogRecord) -> str:
         entry = {
             "time": utc(record),
@@ -64,6 +75,14 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["traceback"] = redact(self.formatException(record.exc_info))
         return json.dumps(entry, ensure_ascii=False)
+
+
+_recent = _Recent()
+
+
+def recent_lines() -> str:
+    """The last lines of the log, as text, whatever LOG_FORMAT says."""
+    return "\n".join(_recent.lines)
 
 
 def start_logging(level: str = "", log_format: str = "text") -> None:
@@ -77,7 +96,7 @@ def start_logging(level: str = "", log_format: str = "text") -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
     logging.raiseExceptions = False  # a closed standard error must not end a run
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler, _recent], force=True)
     logging.captureWarnings(True)
     log.setLevel(level)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):

@@ -178,6 +178,10 @@ class WeatherClient:
         curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
         curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
         curl.setopt(pycurl.NOSIGNAL, 1)
+        # The deadline is looked at in `_Run`: here it would hide which of the two ended a request.
+        timeout_ms = max(1, int(self._timeout_s * 1000))
+        curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, min(int(CONNECT_TIMEOUT_S * 1000), timeout_ms))
         curl.setopt(pycurl.USERAGENT, "ingest-weather")
         curl.setopt(pycurl.HTTPHEADER, ["Accept: application/json"])
         if is_plain:
@@ -191,9 +195,6 @@ class WeatherClient:
         query = urlencode((*attempt.place.query, ("units", self._units), ("appid", self._api_key)))
         curl.setopt(pycurl.URL, f"{self._url}?{query}")
         curl.setopt(pycurl.WRITEFUNCTION, attempt.receive)
-        limit_s = max(0.001, min(self._timeout_s, self._deadline.remaining_s()))
-        curl.setopt(pycurl.TIMEOUT_MS, int(limit_s * 1000))
-        curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(min(CONNECT_TIMEOUT_S, limit_s) * 1000))
 
     def read(self, attempt: _Try, status: int) -> Observation:
         """The observation in a complete reply. Raises WeatherError or AccessError."""
@@ -221,6 +222,8 @@ class WeatherClient:
         return self._deadline
 
     def curl_error(self, code: int) -> WeatherError:
+        if code == pycurl.E_UNSUPPORTED_PROTOCOL and self._url.startswith(("http:", "https:")):
+            code = pycurl.E_FTP_WEIRD_SERVER_REPLY  # libcurl's other code for what is not HTTP
         error = _CURL_ERRORS.get(code, CurlError("libcurl failed", permanent=True))
         return WeatherError(
             f"asking {self._host} failed: {error.sentence} (curl {code}).",

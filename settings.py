@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deadline import Deadline, Task
-from errors import IngestError, SettingsError
+from errors import DeliveryError, IngestError, SettingsError
 from logs import FORMATS, LEVELS, redact
 from weather import DEFAULT_MEASURES, MEASURES, UNITS, Place, parse_place
 
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 PREFIXES = ("WEATHER_", "OPENWEATHERMAP_", "TIMESTREAM_", "INFLUXDB_")
 
+DEFAULT_JOURNAL = "~/.local/state/ingest-weather/journal.sqlite3"
 DEFAULT_URL = "https://api.openweathermap.org/data/2.5/weather"
 
 # Where the program's own .env and relative @files are looked for.
@@ -67,6 +68,27 @@ def _seconds(value: str) -> float:
     return seconds
 
 
+def _days(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", value):
+        raise ValueError(f"{value!r} is not a number of days")
+    return int(value)
+
+
+def _journal(value: str) -> Path | None:
+    """None for "off". XDG_STATE_HOME is where it is by default, where that is set."""
+    if value == "off":
+        return None
+    if value == DEFAULT_JOURNAL and (state := os.environ.get("XDG_STATE_HOME", "")).startswith("/"):
+        return Path(state) / Path(value).relative_to("~/.local/state")
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("this user has no home folder: write an absolute path") from None
+    if not path.is_absolute():
+        raise ValueError(f"{value!r} is neither an absolute path nor 'off'")
+    return path
+
+
 def _name(value: str) -> str:
     if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,256}", value):
         raise ValueError(f"{value!r} is not 3 to 256 letters, digits, '_', '.' or '-'")
@@ -79,7 +101,8 @@ def is_loopback(host: str) -> bool:
 
 def _url(value: str) -> str:
     """An https URL, or an http one of this very machine; no user, query or fragment."""
-    if not re.fullmatch(r"https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~%/-]*)?", value):
+    host = r"([A-Za-z0-9][A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])"
+    if not re.fullmatch(rf"https?://{host}(:[0-9]*)?(/[A-Za-z0-9._~%/-]*)?", value):
         raise ValueError("it is not an https:// URL without user name, query and fragment")
     parts = urllib.parse.urlsplit(value)
     try:
@@ -98,7 +121,7 @@ def _measures(value: str) -> tuple[str, ...]:
     names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
     unknown = [_with_suggestion(name, MEASURES) for name in names if name not in MEASURES]
     if unknown:
-        raise ValueError(f"there is no measure {'; none '.join(unknown)}")
+        raise ValueError(" ".join(f"there is no measure {each}" for each in unknown))
     if not names:
         raise ValueError("it names no measure")
     return tuple(names)
@@ -153,8 +176,8 @@ class Settings:
     secret_id: str = _setting(
         "WEATHER_SECRET_ID",
         _text,
-        "Name or ARN of the secret in AWS Secrets Manager: a JSON object with the key and any other "
-        "setting. Empty: no secret is read. Environment or .env only.",
+        "Name or ARN of the secret in AWS Secrets Manager: a JSON object with the key and any "
+        "other setting. Empty: no secret is read. Environment or .env only.",
         "weather-ingest",
         local=True,
     )
@@ -200,11 +223,26 @@ class Settings:
         _url,
         "A cell's VPC endpoint for writing; endpoint discovery is skipped. Empty: discovery.",
     )
+    journal: Path | None = _setting(
+        "WEATHER_JOURNAL",
+        _journal,
+        "The journal's file: an absolute path, ~ allowed; off: none, and what cannot be delivered "
+        "in its run is lost.",
+        DEFAULT_JOURNAL,
+    )
+    journal_days: int = _setting(
+        "WEATHER_JOURNAL_DAYS", _days, "How many days delivered observations are kept.", "30"
+    )
     timeout_s: float = _setting(
         "WEATHER_TIMEOUT_SECONDS", _seconds, "Time limit of one request.", "10"
     )
     deadline_s: float = _setting(
         "WEATHER_DEADLINE_SECONDS", _seconds, "Time limit of the whole run.", "120"
+    )
+    healthcheck_url: str = _setting(
+        "HEALTHCHECK_URL",
+        _url,
+        "Pinged as URL/STATUS after each run, with the last lines of the log. Empty: nothing is.",
     )
     log_level: str = _setting(
         "LOG_LEVEL", _level, f"{', '.join(LEVELS)}. Empty: INFO on a terminal, else WARNING."
@@ -226,6 +264,7 @@ def load_settings(
     cannot be had.
     """
     sources = read_sources(os.environ if environ is None else environ, env_file)
+    sources.export_aws()
 
     def read_secret(secret_id: str) -> dict[str, str]:
         from aws import Aws
@@ -288,6 +327,14 @@ class Sources:
         except ValueError:
             return float(DECLARED[name].metadata["default"])
 
+    def early(self, name: str) -> Any:  # noqa: ANN401  (the setting's own type)
+        """A setting that is needed before the secret is read; None where it is wrong, which
+        `settings` reports."""
+        try:
+            return DECLARED[name].metadata["read"](self.text(name))
+        except ValueError:
+            return None
+
     def export_aws(self) -> None:
         """Give boto3 the AWS_* of .env, where the environment has none: it reads only that."""
         for where, values in self.layers:
@@ -313,9 +360,12 @@ class Sources:
             return value
         except ValueError as error:
             where = next(
-                (where for where, values in self.layers if values.get(name)), "its default"
+                (where for where, values in self.layers if values.get(name, "").strip()),
+                "its default",
             )
-            self.problems.append(f"{name} (from {where}): {error}.")
+            sentence = str(error).rstrip(".")
+            stop = "" if sentence.endswith("?") else "."
+            self.problems.append(f"{name} (from {where}): {sentence}{stop}")
             return ""
 
 
@@ -353,12 +403,16 @@ def _read_env_file(path: Path, problems: list[str]) -> dict[str, str]:
         problems.append(f"{path} is not UTF-8 (byte {error.start}).")
         return {}
     # dotenv_values warns of such a line and goes on without it: a setting would be lost.
-    bad = [binding.original.line for binding in parse_stream(io.StringIO(text)) if binding.error]
+    bad = [
+        binding.original.line
+        for binding in parse_stream(io.StringIO(text))
+        if binding.error or (binding.key is not None and binding.value is None)
+    ]
     if bad:
         problems.extend(f"{path}, line {line}: write NAME=value." for line in bad)
         return {}
     values = dotenv_values(stream=io.StringIO(text))
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value or "" for name, value in values.items()}
 
 
 def fetch_secret(
@@ -381,6 +435,8 @@ def fetch_secret(
         answer = task.result(deadline)
     except Exception as error:
         raise aws_error(error, f"{doing} in region {aws.region}", aws.region) from error
+    if not answer.get("Name"):  # botocore takes a body that breaks off for one without members
+        raise DeliveryError(f"{doing} failed: the answer broke off. The next run tries again.")
     return parse_secret(answer.get("SecretString") or answer.get("SecretBinary") or b"", secret_id)
 
 

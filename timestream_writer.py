@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
 
 from aws import Aws, aws_error
-from errors import IngestError
+from errors import DeliveryError, IngestError
 from weather import MEASURES, Observation, iso_time, one_line
 
 if TYPE_CHECKING:
@@ -125,10 +125,13 @@ class TimestreamWriter:
         class Discovered(Exception):  # noqa: N818  (no error)
             pass
 
-        def stop(**_: object) -> None:
-            raise Discovered
+        def stop(operation_name: str, **_: object) -> None:
+            if operation_name == "WriteRecords":
+                raise Discovered
 
-        event = "request-created.timestream-write.WriteRecords"
+        # botocore calls the handlers of longer event names first, and its discovery is one of
+        # "request-created.timestream-write": only a shorter name comes after it.
+        event = "request-created"
         client.meta.events.register_last(event, stop)
         try:
             client.write_records(DatabaseName=self._database, TableName=self._table, Records=[])
@@ -146,7 +149,7 @@ class TimestreamWriter:
             self.discover()
         assert self._client is not None  # noqa: S101  (discover raises or sets it)
         try:
-            self._client.write_records(
+            answer = self._client.write_records(
                 DatabaseName=self._database,
                 TableName=self._table,
                 CommonAttributes=COMMON_ATTRIBUTES,
@@ -154,6 +157,10 @@ class TimestreamWriter:
             )
         except Exception as error:  # noqa: BLE001  (sorted out below; what is not AWS's is raised)
             return self._failed(error, records)
+        if not answer.get("RecordsIngested"):
+            # botocore takes a body that breaks off for an answer without members.
+            reason = f"Writing to {self.target}: the answer broke off. The next run sends it again."
+            return Outcome(failure=DeliveryError(reason))
         return Outcome(stored=len(records))
 
     def _failed(self, error: Exception, records: Sequence[Record]) -> Outcome:
@@ -191,7 +198,12 @@ class TimestreamWriter:
 
 
 def _answer(error: Exception) -> tuple[str, str, list[Any]]:
-    """Error code, message and RejectedRecords of a ClientError; empty for other exceptions."""
+    """Error code, message and RejectedRecords of a ClientError of WriteRecords; empty for others.
+
+    A WriteRecords call can look for its cell first, and DescribeEndpoints has no records to reject.
+    """
+    if getattr(error, "operation_name", "") != "WriteRecords":
+        return "", "", []
     response = getattr(error, "response", None) or {}
     said = response.get("Error", {})
     return said.get("Code", ""), said.get("Message", ""), response.get("RejectedRecords", [])
@@ -229,19 +241,20 @@ def batches(observations: Iterable[Observation]) -> Iterator[list[Observation]]:
 _TIME_WORDS = ("memory store", "ingestion window", "outside the time range")
 _RETENTION_HINT = (
     "The observation is older than the table's memory store keeps. Raise its retention or enable "
-    "magnetic store writes."
+    "magnetic store writes, then: ingest_weather.py rejected --retry"
 )
 _FUTURE_HINT = (
     "The observation lies in the future, more than the 15 minutes Timestream allows. Check this "
-    "machine's clock, and whether `dt` of the weather service is right."
+    "machine's clock and the weather service's, then: ingest_weather.py rejected --retry"
 )
 _VERSION_HINT = (
     "The table holds another value for this measure and time, written with a version as high. "
-    "Another program writes to it, or this machine's clock went back."
+    "Another program writes to it, or this machine's clock went back. To overwrite it: "
+    "ingest_weather.py rejected --retry"
 )
 _OTHER_HINT = (
     "The record itself is at fault: see 'WriteRecords' and 'Quotas' in the Timestream developer "
-    "guide."
+    "guide. To drop it: ingest_weather.py rejected --discard"
 )
 
 

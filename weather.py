@@ -147,7 +147,8 @@ def parse_place(text: str) -> Place:
     if match := _ZIP.fullmatch(name):
         country = _country(match["country"])
         return Place(name, (("zip", f"{match['code'].strip()},{country}"),), country=country)
-    if (match := _CITY.fullmatch(name)) and any(map(str.isalpha, match["city"])):
+    match = None if name.startswith("zip:") else _CITY.fullmatch(name)
+    if match and any(map(str.isalpha, match["city"])):
         return Place(name, (("q", name),), country=_country(match["country"]))
     raise ValueError(
         f"{name!r} is not a place: write City,CC with the country's two letters (London,GB), "
@@ -201,8 +202,8 @@ def _decode(body: bytes) -> dict[str, Any]:
 def _check_error_body(reply: dict[str, Any]) -> None:
     """OpenWeatherMap has answered HTTP 200 with an error in the body."""
     for field in ("cod", "code", "error"):
-        text = str(reply.get(field, "200"))
-        if text != "200":
+        text = str(reply.get(field))
+        if text not in ("200", "None"):
             raise ReplyError(
                 f"the reply is an error, {field} {_shown(reply[field])}: {error_message(reply)}",
                 cod=int(text) if text.isascii() and text.isdigit() and len(text) == 3 else 0,
@@ -285,7 +286,7 @@ def _city_id(reply: dict[str, Any]) -> int:
 
 def _check_identity(place: Place, city: str, country: str, city_id: int) -> None:
     # Only two letters can be compared: replies of 2014 named the country in full.
-    if place.country and len(country) == 2 and country.upper() != place.country:
+    if place.country and len(country) == 2 and _country(country) != place.country:
         raise ReplyError(
             f"sys.country is {country}, but {place.country} was asked for: OpenWeatherMap found "
             "another place of that name. Configure its city id or coordinates instead"
@@ -308,7 +309,7 @@ def _values(reply: dict[str, Any], measures: Iterable[str]) -> Iterable[tuple[st
                 yield name, text
             continue
         number = _number(value, measure.field)
-        if number is None or (measure.is_time and number == 0):
+        if number is None or (measure.is_time and not 0 < number <= MAX_EPOCH_S):
             continue
         yield name, decimal_text(number * 1000 if measure.is_time else number)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from embedded.openweathermap import EmbeddedOpenWeatherMap
 
 PROGRAM = Path(__file__).resolve().parent.parent / "ingest_weather.py"
-SECRET_ID = "weather-ingest"
+SECRET = "weather-ingest"  # noqa: S105  (its name)
 DATABASE = "TIMESTREAM-DEMO"
 TABLE = "london_weather_information"
 KEY = "a-key-that-only-the-demo-knows"
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         EmbeddedOpenWeatherMap(api_key=KEY) as weather,
         tempfile.TemporaryDirectory(prefix="ingest-weather-demo-") as home,
     ):
-        aws.put_secret(SECRET_ID, json.dumps({"OPENWEATHERMAP_API_KEY": KEY}))
+        aws.put_secret(SECRET, json.dumps({"OPENWEATHERMAP_API_KEY": KEY}))
         aws.make_table(DATABASE, TABLE)
         environment = {**aws.environment(), "OPENWEATHERMAP_URL": weather.url, "HOME": home}
         statuses = [show_a_run(aws, environment), show_a_rejection(aws, weather, environment)]

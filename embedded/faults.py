@@ -161,12 +161,6 @@ class _Plans:
     chooser: Chooser | None = None
     standing: Fault | None = None
 
-    def choose(self, request: Request) -> Fault | None:
-        if self.queue:
-            return self.queue.popleft()
-        chosen = self.chooser(request) if self.chooser else None
-        return chosen or self.standing
-
 
 class FaultPlan:
     """Which call meets which fault; may be changed while the server runs.
@@ -176,7 +170,7 @@ class FaultPlan:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._plans: defaultdict[str, _Plans] = defaultdict(_Plans)
 
     def next(self, action: str, *faults: Fault) -> None:
@@ -192,7 +186,7 @@ class FaultPlan:
     def when(self, action: str, chooser: Chooser) -> None:
         """Ask the callable for each call of the action; None is no fault.
 
-        It is called under the plan's lock: one call at a time.
+        It runs in the call's own thread, before anything is done: it may also wait.
         """
         with self._lock:
             self._plans[action].chooser = chooser
@@ -204,8 +198,12 @@ class FaultPlan:
 
     def choose(self, request: Request) -> Fault | None:
         """The fault this call meets; uses up what was queued."""
+        return self._choose(request.action, request) or self._choose(ANY_ACTION, request)
+
+    def _choose(self, action: str, request: Request) -> Fault | None:
         with self._lock:
-            for action in (request.action, ANY_ACTION):
-                if action in self._plans and (fault := self._plans[action].choose(request)):
-                    return fault
-        return None
+            plans = self._plans.get(action, _Plans())
+            if plans.queue:
+                return plans.queue.popleft()
+            chooser, standing = plans.chooser, plans.standing
+        return (chooser(request) if chooser else None) or standing

@@ -219,14 +219,14 @@ class RequestReader:
         if head is None:
             return None
         first, *lines = head.decode("latin-1").split("\r\n")
-        method, _, target = first.removesuffix(" HTTP/1.1").removesuffix(" HTTP/1.0").partition(" ")
+        method, path, query, version = _request_line(first)
         headers = dict(_header(line) for line in lines)
+        if version == "HTTP/1.0":
+            headers.setdefault("connection", "close")
         if headers.get("expect", "").lower() == "100-continue":
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = self._body(headers)
-        parts = urlsplit(target)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return Request("", method, unquote(parts.path), query, headers, body)
+        return Request("", method, path, query, headers, body)
 
     def _head(self) -> bytes | None:
         while (end := self._received.find(b"\r\n\r\n")) < 0:
@@ -234,12 +234,17 @@ class RequestReader:
                 raise NotHttpError("the request's headers are too long")
             if not self._receive():
                 return None
+            if not self._received[:1].isalpha():  # a TLS greeting would be waited for in vain
+                raise NotHttpError("this is no request")
         return self._take(end, end + 4)
 
     def _body(self, headers: Mapping[str, str]) -> bytes:
         if headers.get("transfer-encoding", "").lower() == "chunked":
             return b"".join(iter(self._chunk, b""))
-        return self._exactly(int(headers.get("content-length", 0)))
+        length = headers.get("content-length", "0")
+        if not length.isdigit():
+            raise NotHttpError(f"{length} is no length")
+        return self._exactly(int(length))
 
     def _chunk(self) -> bytes:
         while (end := self._received.find(b"\r\n")) < 0:
@@ -267,6 +272,17 @@ class RequestReader:
         received = self._connection.recv(65536)
         self._received += received
         return bool(received)
+
+
+def _request_line(line: str) -> tuple[str, str, dict[str, str], str]:
+    """Method, path, query and version."""
+    try:
+        method, target, version = line.split(" ")
+        parts = urlsplit(target)
+    except ValueError as error:
+        raise NotHttpError(f"{line!r} is no request") from error
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    return method, unquote(parts.path), query, version
 
 
 def _header(line: str) -> tuple[str, str]:

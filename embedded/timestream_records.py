@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 MAX_RECORDS = 100
 MAX_DIMENSIONS = 128
@@ -79,9 +78,9 @@ def parse_records(common_attributes: object, records: object) -> list[ParsedReco
     """
     common = {} if common_attributes is None else _structure(common_attributes)
     if not isinstance(records, list):
-        _refuse("Records must be a list of 1 to 100 records.")
+        raise _invalid("Records must be a list of 1 to 100 records.")
     if not 1 <= len(records) <= MAX_RECORDS:
-        _refuse(f"A call holds 1 to {MAX_RECORDS} records, this one {len(records)}.")
+        raise _invalid(f"A call holds 1 to {MAX_RECORDS} records, this one {len(records)}.")
     return [_parse_record(common, _structure(record)) for record in records]
 
 
@@ -109,7 +108,7 @@ def _parse_record(common: Mapping[str, object], own: Mapping[str, object]) -> Pa
     _check_name(measure_name)
     value = _required_text(members, "MeasureValue")
     if len(value) > MAX_VALUE_CHARACTERS:
-        _refuse(f"MeasureValue is longer than {MAX_VALUE_CHARACTERS} characters.")
+        raise _invalid(f"MeasureValue is longer than {MAX_VALUE_CHARACTERS} characters.")
     value_type = _text(members.get("MeasureValueType", "DOUBLE"), "MeasureValueType")
     return ParsedRecord(
         dimensions,
@@ -129,12 +128,12 @@ def _dimensions(common: object, own: object) -> dict[str, str]:
         name, value = _required_text(members, "Name"), _required_text(members, "Value")
         _check_dimension_name(name)
         if members.get("DimensionValueType", "VARCHAR") != "VARCHAR":
-            _refuse(f"The type of dimension {name} must be VARCHAR.")
+            raise _invalid(f"The type of dimension {name} must be VARCHAR.")
         if name in dimensions:
-            _refuse(f"The dimension name {name} is given more than once.")
+            raise _invalid(f"The dimension name {name} is given more than once.")
         dimensions[name] = value
     if not dimensions:
-        _refuse("At least one dimension is required for a record.")
+        raise _invalid("At least one dimension is required for a record.")
     return dimensions
 
 
@@ -142,12 +141,12 @@ def _time_ns(members: Mapping[str, object]) -> int:
     time = _required_text(members, "Time")
     unit = _text(members.get("TimeUnit", "MILLISECONDS"), "TimeUnit")
     if unit not in NS_PER_UNIT:
-        _refuse(f"TimeUnit {unit} is none of {', '.join(NS_PER_UNIT)}.")
+        raise _invalid(f"TimeUnit {unit} is none of {', '.join(NS_PER_UNIT)}.")
     if len(time) > MAX_TIME_CHARACTERS or not INTEGER.fullmatch(time):
-        _refuse("Invalid time for record.")
+        raise _invalid("Invalid time for record.")
     time_ns = int(time) * NS_PER_UNIT[unit]
     if abs(time_ns) > MAX_INT64:
-        _refuse("Invalid time for record.")
+        raise _invalid("Invalid time for record.")
     return time_ns
 
 
@@ -155,7 +154,7 @@ def _version(version: object) -> int:
     if isinstance(version, bool) or not isinstance(version, int):
         raise ServiceError("SerializationException", 400, "Version is not a number.")
     if not 1 <= version <= MAX_INT64:
-        _refuse("Version must be 1 or greater.")
+        raise _invalid("Version must be 1 or greater.")
     return version
 
 
@@ -170,21 +169,21 @@ def _compared(value: str, value_type: str) -> DoubleOrText:
         case "BOOLEAN" if value.lower() in ("true", "false"):
             return value.lower() == "true"
     if value_type in ("DOUBLE", "BIGINT", "BOOLEAN"):
-        _refuse(f"MeasureValue is not a {value_type}.")
-    _refuse(f"{value_type} is an invalid measure value type.")
+        raise _invalid(f"MeasureValue is not a {value_type}.")
+    raise _invalid(f"{value_type} is an invalid measure value type.")
 
 
 @functools.lru_cache(maxsize=4096)
 def _check_name(name: str) -> None:
     if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
-        _refuse(f"The name {name} is reserved.")
+        raise _invalid(f"The name {name} is reserved.")
 
 
 @functools.lru_cache(maxsize=4096)
 def _check_dimension_name(name: str) -> None:
     _check_name(name)
     if not DIMENSION_NAME.fullmatch(name):
-        _refuse(
+        raise _invalid(
             "The dimension name is invalid. Dimension name can only contain alphanumeric "
             "characters and underscores. It can only start with an alphabet and cannot end "
             "with an underscore."
@@ -194,7 +193,7 @@ def _check_dimension_name(name: str) -> None:
 def _required_text(members: Mapping[str, object], name: str) -> str:
     text = _text(members.get(name, ""), name)
     if not text:
-        _refuse(f"{name} is missing or empty.")
+        raise _invalid(f"{name} is missing or empty.")
     return text
 
 
@@ -222,5 +221,5 @@ def _size(text: str) -> int:
     return len(text.encode(errors="surrogatepass"))
 
 
-def _refuse(message: str) -> NoReturn:
-    raise ServiceError("ValidationException", 400, message)
+def _invalid(message: str) -> ServiceError:
+    return ServiceError("ValidationException", 400, message)

@@ -57,6 +57,7 @@ class Program:
         return subprocess.run(
             self.command(*arguments),
             env=self.env(env),
+            check=False,
             **{"cwd": "/", "capture_output": True, "text": True, "timeout": 60, **options},
         )
 

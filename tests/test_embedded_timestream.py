@@ -141,6 +141,7 @@ def test_changing_the_retention_keeps_the_rows_and_dropping_the_table_does_not()
     write(store, record())
     store.set_table(DATABASE, TABLE, Retention(48, 365))
     assert len(rows(store)) == 1
+    assert write(store, record(Time=str(NOW_MS - 36 * HOUR_MS))).total == 1
     store.drop_table(DATABASE, TABLE)
     store.set_table(DATABASE, TABLE, Retention(48, 365))
     assert rows(store) == []

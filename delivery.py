@@ -1,0 +1,211 @@
+"""Everything pending to Timestream, oldest first, several calls at once."""
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from deadline import SLICE_S, Deadline, Task
+from errors import IngestError
+from journal import Entry, RejectedRecord
+from store import Store
+from timestream_writer import MAX_RECORDS_PER_CALL, Outcome, Record, records_of
+
+# Entries read from the store at a time.
+PAGE = 500
+
+# What was confirmed is committed this often at the latest, and at the end. A crash in between only
+# sends it again.
+SETTLE_EVERY_S = 0.5
+
+
+class Writer(Protocol):
+    """One destination."""
+
+    @property
+    def target(self) -> str: ...
+
+    def write(self, records: Sequence[Record]) -> Outcome: ...
+
+
+class _Batch(NamedTuple):
+    """The entries of one call, and their records in the order they are sent."""
+
+    entries: list[Entry]
+    records: list[Record]
+
+
+class _Answer(NamedTuple):
+    batch: _Batch
+    outcome: Outcome | BaseException
+
+
+@dataclass
+class Delivered:
+    """What a delivery has come to. stored and rejected count records."""
+
+    stored: int = 0
+    rejected: int = 0
+    failure: IngestError | None = None
+
+
+class Delivery:
+    """Sends what the store has pending. `pump` never waits; `finish` waits until all is done.
+
+    ready: done when the writer can write; its error is the delivery's failure.
+    on_rejected: told of each call in which records were rejected, and of the target.
+    writers: calls at once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        ready: Task[None],
+        deadline: Deadline,
+        on_rejected: Callable[[Outcome, str], None],
+        writers: int = 4,
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._ready = ready
+        self._deadline = deadline
+        self._on_rejected = on_rejected
+        self._writers = writers
+        self._threads = 0
+        self._in_flight = 0
+        self._jobs: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+        self._page: deque[Entry] = deque()
+        self._last_id = 0
+        self._settled: list[Entry] = []
+        self._refused: list[RejectedRecord] = []
+        self._settled_at = time.monotonic()
+        self.result = Delivered()
+
+    def pump(self, *, all_fetched: bool = False) -> None:
+        """Take what has been answered, and send what there is to send, without waiting.
+
+        all_fetched: send calls that are not full, too.
+        """
+        while not self._answers.empty():
+            self._take(self._answers.get())
+        while self._may_send() and (batch := self._next_batch(all_fetched=all_fetched)):
+            self._send(batch)
+        if time.monotonic() - self._settled_at > SETTLE_EVERY_S:
+            self._settle()
+
+    def finish(self) -> Delivered:
+        """Send all that is pending and wait for the answers; stop at the deadline, or when a call
+        fails for a reason that others would fail for too."""
+        self.pump(all_fetched=True)
+        while self._in_flight and not self._deadline.passed():
+            try:
+                answer = self._answers.get(timeout=min(SLICE_S, self._deadline.remaining_s()))
+            except queue.Empty:
+                continue
+            self._take(answer)
+            self.pump(all_fetched=True)
+        self._settle()
+        if not self.result.failure and (self._in_flight or self._unsent()):
+            self.result.failure = self._deadline.error(f"while {self._writer.target} was written")
+        return self.result
+
+    def _unsent(self) -> bool:
+        return bool(self._page or self._store.pending(self._last_id, 1))
+
+    def _may_send(self) -> bool:
+        return (
+            self._in_flight < self._writers
+            and self.result.failure is None
+            and not self._deadline.passed()
+        )
+
+    def _next_batch(self, *, all_fetched: bool) -> _Batch | None:
+        """As many entries as fill one call; each stands whole in one call, order kept."""
+        if len(self._page) < MAX_RECORDS_PER_CALL:
+            entries = self._store.pending(self._last_id, PAGE)
+            self._page.extend(entries)
+            if entries:
+                self._last_id = entries[-1].id
+        count = records = 0
+        for entry in self._page:
+            records += len(entry.observation.values)
+            if records > MAX_RECORDS_PER_CALL:
+                break
+            count += 1
+        if not count or (records < MAX_RECORDS_PER_CALL and not all_fetched):
+            return None
+        entries = [self._page.popleft() for _ in range(count)]
+        return _Batch(
+            entries, [each for entry in entries for each in records_of(entry.observation)]
+        )
+
+    def _send(self, batch: _Batch) -> None:
+        if self._threads < self._writers:
+            self._threads += 1
+            name = f"writer {self._threads}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._in_flight += 1
+        self._jobs.put(batch)
+
+    def _work(self) -> None:
+        while True:
+            batch = self._jobs.get()
+            outcome: Outcome | BaseException
+            try:
+                self._ready.result(self._deadline)
+                outcome = self._writer.write(batch.records)
+            except IngestError as error:
+                outcome = Outcome(failure=error)
+            except BaseException as error:  # noqa: BLE001  (raised in the main thread)
+                outcome = error
+            self._answers.put(_Answer(batch, outcome))
+
+    def _take(self, answer: _Answer) -> None:
+        self._in_flight -= 1
+        batch, outcome = answer
+        if isinstance(outcome, BaseException):
+            raise outcome
+        self.result.stored += outcome.stored
+        if outcome.failure:
+            # What was refused in a part of the call will be refused, and named, the next time too.
+            self.result.failure = self.result.failure or outcome.failure
+            self._store.failed(batch.entries, str(outcome.failure))
+            return
+        self._settled += batch.entries
+        if outcome.rejected:
+            self.result.rejected += len(outcome.rejected)
+            self._refused += _whose(batch, outcome)
+            self._settle()  # before it is said that they are kept
+            self._on_rejected(outcome, self._writer.target)
+
+    def _settle(self) -> None:
+        if self._settled:
+            self._store.settle(self._settled, self._refused, time.time_ns() // 1_000_000)
+            self._settled, self._refused = [], []
+        self._settled_at = time.monotonic()
+
+
+def _whose(batch: _Batch, outcome: Outcome) -> list[RejectedRecord]:
+    """The refused records with the numbers of their entries."""
+    owner = {
+        id(record): entry.id
+        for entry, record in zip(_owners(batch.entries), batch.records, strict=True)
+    }
+    return [
+        RejectedRecord(
+            owner[id(rejection.record)],
+            rejection.record["MeasureName"],
+            rejection.reason,
+            rejection.existing_version,
+        )
+        for rejection in outcome.rejected
+    ]
+
+
+def _owners(entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries for _ in entry.observation.values]

@@ -1,0 +1,462 @@
+"""The journal: every observation from before it is first sent until it is known to be stored.
+
+An SQLite file (WAL, durable commits), 0600 in a folder of 0700. An observation is `pending` from
+its commit, `delivered` when the service has confirmed it, and a record that the service refuses is
+set aside as `rejected`, one row a record, until a person decides. `docs/operating.md` has more.
+"""
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from errors import JournalError
+from weather import Observation, Place, iso_time
+
+# "WxJr": tells our file from another program's.
+APPLICATION_ID = 0x57784A72
+SCHEMA_VERSION = 1
+
+# How long another program may hold the file before the run goes on without it.
+BUSY_TIMEOUT_S = 2.0
+
+# Delivered observations to prune in one run, at the least; twice what it added, where that is more.
+PRUNE_AT_LEAST = 1000
+
+# One list of statements a version: those at index n lead from version n to n + 1.
+_MIGRATIONS = (
+    (
+        """
+        CREATE TABLE observation (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of delivery
+            target TEXT NOT NULL,                  -- region/database.table
+            place TEXT NOT NULL,                   -- as configured
+            latitude TEXT NOT NULL,                -- as configured, '' where it is not
+            longitude TEXT NOT NULL,
+            city TEXT NOT NULL,
+            country TEXT NOT NULL,
+            city_id INTEGER NOT NULL,
+            time_ms INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            measures TEXT NOT NULL,                -- JSON: name -> text of the value
+            state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'rejected')),
+            attempts INTEGER NOT NULL DEFAULT 0,
+            reason TEXT NOT NULL DEFAULT '',       -- of the rejection
+            existing_version INTEGER,              -- of the record that was there already
+            changed_ms INTEGER NOT NULL            -- when it came into this state
+        ) STRICT
+        """,
+        """
+        CREATE INDEX observation_pending ON observation (target, id) WHERE state = 'pending'
+        """,
+        "CREATE INDEX observation_rejected ON observation (id) WHERE state = 'rejected'",
+        """
+        CREATE INDEX observation_delivered ON observation (changed_ms) WHERE state = 'delivered'
+        """,
+        """
+        CREATE TABLE place (                       -- the last observation of each place
+            target TEXT NOT NULL,
+            place TEXT NOT NULL,
+            time_ms INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            measures TEXT NOT NULL,
+            PRIMARY KEY (target, place)
+        ) STRICT, WITHOUT ROWID
+        """,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An observation with its number in the journal."""
+
+    id: int
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRecord:
+    """One record that was refused; id is its own row's, or its observation's when it is new."""
+
+    id: int
+    measure: str
+    reason: str
+    existing_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedEntry:
+    """A rejected record as it is kept: the observation holds that one measure."""
+
+    id: int
+    target: str
+    observation: Observation
+    reason: str
+    existing_version: int | None
+    attempts: int
+    rejected_ms: int
+
+    def version_to_retry(self, now_ms: int) -> int:
+        """The same version, unless that is why it was rejected: then one that wins."""
+        if self.existing_version is None and "version" not in self.reason.lower():
+            return self.observation.version
+        return max(now_ms, self.observation.version + 1, (self.existing_version or 0) + 1)
+
+
+class Journal:
+    """The SQLite file. Raises JournalError from every method when the file is unusable.
+
+    target: where its observations go; those for other targets are left alone.
+    """
+
+    def __init__(self, path: Path, target: str) -> None:
+        self.path = path
+        self._target = target
+        with journal_errors(path):
+            make_folder(path)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            try:
+                _prepare(self._db, path)
+            except BaseException:
+                self._db.close()
+                raise
+
+    def add(self, observations: Sequence[Observation], now_ms: int) -> int:
+        """Commit those that are new as pending; return how many are.
+
+        One that equals the last of its place, in time and values, is not new. A version is the
+        time of the fetch, but always higher than the last one of its place, whatever the clock did.
+        """
+        added = 0
+        with journal_errors(self.path), self._transaction():
+            for observation in observations:
+                added += self._add(observation, now_ms)
+        return added
+
+    def _add(self, observation: Observation, now_ms: int) -> bool:
+        place = observation.place.name
+        measures = _dump(observation.values)
+        last = self._db.execute(
+            "SELECT time_ms, measures, version FROM place WHERE target = ? AND place = ?",
+            (self._target, place),
+        ).fetchone()
+        if last and last[:2] == (observation.time_ms, measures):
+            return False
+        if last and last[2] >= observation.version:
+            observation = replace(observation, version=last[2] + 1)
+        self._insert(observation, "pending", now_ms)
+        self._db.execute(
+            "REPLACE INTO place (target, place, time_ms, version, measures) VALUES (?, ?, ?, ?, ?)",
+            (self._target, place, observation.time_ms, observation.version, measures),
+        )
+        return True
+
+    def _insert(
+        self,
+        observation: Observation,
+        state: str,
+        now_ms: int,
+        *,
+        attempts: int = 0,
+        reason: str = "",
+        existing_version: int | None = None,
+    ) -> None:
+        latitude, longitude = observation.place.coordinates or ("", "")
+        self._db.execute(
+            "INSERT INTO observation (target, place, latitude, longitude, city, country, city_id, "
+            "time_ms, version, measures, state, attempts, reason, existing_version, changed_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._target,
+                observation.place.name,
+                latitude,
+                longitude,
+                observation.city,
+                observation.country,
+                observation.city_id,
+                observation.time_ms,
+                observation.version,
+                _dump(observation.values),
+                state,
+                attempts,
+                reason,
+                existing_version,
+                now_ms,
+            ),
+        )
+
+    def pending(self, after: int, limit: int) -> list[Entry]:
+        """The first pending entries for the target with a higher number, oldest first."""
+        with journal_errors(self.path):
+            rows = self._db.execute(
+                f"SELECT id, {_COLUMNS} FROM observation "  # noqa: S608  (names of columns)
+                "WHERE state = 'pending' AND target = ? AND id > ? ORDER BY id LIMIT ?",
+                (self._target, after, limit),
+            ).fetchall()
+        return [Entry(row[0], _observation(row[1:])) for row in rows]
+
+    def settle(
+        self, delivered: Iterable[Entry], rejected: Sequence[RejectedRecord], now_ms: int
+    ) -> None:
+        """Commit what the service has confirmed, and what it has refused.
+
+        delivered: entries of which every record was stored or refused.
+        """
+        by_entry: dict[int, list[RejectedRecord]] = {}
+        for record in rejected:
+            by_entry.setdefault(record.id, []).append(record)
+        with journal_errors(self.path), self._transaction():
+            for entry in delivered:
+                if entry.id in by_entry:
+                    self._set_aside(entry, by_entry[entry.id], now_ms)
+                else:
+                    self._db.execute(
+                        "UPDATE observation SET state = 'delivered', attempts = attempts + 1, "
+                        "reason = '', changed_ms = ? WHERE id = ?",
+                        (now_ms, entry.id),
+                    )
+
+    def _set_aside(self, entry: Entry, rejected: list[RejectedRecord], now_ms: int) -> None:
+        """Give each refused record a row of its own; the rest of the observation is delivered."""
+        (attempts,) = self._db.execute(
+            "SELECT attempts + 1 FROM observation WHERE id = ?", (entry.id,)
+        ).fetchone()
+        stored = dict(entry.observation.values)
+        for record in rejected:
+            alone = replace(entry.observation, values={record.measure: stored.pop(record.measure)})
+            self._insert(
+                alone,
+                "rejected",
+                now_ms,
+                attempts=attempts,
+                reason=record.reason,
+                existing_version=record.existing_version,
+            )
+        self._db.execute("DELETE FROM observation WHERE id = ?", (entry.id,))
+        if stored:
+            alone = replace(entry.observation, values=stored)
+            self._insert(alone, "delivered", now_ms, attempts=attempts)
+
+    def failed(self, entries: Iterable[Entry], reason: str) -> None:
+        """Remember an attempt that brought nothing, and why."""
+        with journal_errors(self.path), self._transaction():
+            self._db.executemany(
+                "UPDATE observation SET attempts = attempts + 1, reason = ? WHERE id = ?",
+                [(reason, entry.id) for entry in entries],
+            )
+
+    def count_pending(self) -> int:
+        with journal_errors(self.path):
+            (count,) = self._db.execute(
+                "SELECT count(*) FROM observation WHERE state = 'pending' AND target = ?",
+                (self._target,),
+            ).fetchone()
+        return int(count)
+
+    def pending_elsewhere(self) -> dict[str, int]:
+        """target -> pending observations, for the targets that this run does not deliver to."""
+        with journal_errors(self.path):
+            rows = self._db.execute(
+                "SELECT target, count(*) FROM observation WHERE state = 'pending' GROUP BY target"
+            ).fetchall()
+        return {target: count for target, count in rows if target != self._target}
+
+    def prune(self, before_ms: int, added: int) -> None:
+        """Forget the oldest observations delivered before that time; bounded, so that a run after
+        years of a longer WEATHER_JOURNAL_DAYS takes no longer than any other."""
+        with journal_errors(self.path), self._transaction():
+            self._db.execute(
+                "DELETE FROM observation WHERE id IN (SELECT id FROM observation "
+                "WHERE state = 'delivered' AND changed_ms < ? ORDER BY changed_ms LIMIT ?)",
+                (before_ms, max(PRUNE_AT_LEAST, 2 * added)),
+            )
+
+    def rejected(
+        self, place: str = "", measure: str = "", before_ms: int | None = None
+    ) -> list[RejectedEntry]:
+        """Rejected records of all targets, oldest first, narrowed by what is given.
+
+        place: a place as configured, or a city. before_ms: observed before that time.
+        """
+        with journal_errors(self.path):
+            rows = self._db.execute(
+                f"SELECT id, target, reason, existing_version, attempts, changed_ms, {_COLUMNS} "  # noqa: S608
+                "FROM observation WHERE state = 'rejected' AND time_ms < ? ORDER BY id",
+                (before_ms if before_ms is not None else 2**62,),
+            ).fetchall()
+        entries = [
+            RejectedEntry(
+                id=row[0],
+                target=row[1],
+                observation=_observation(row[6:]),
+                reason=row[2],
+                existing_version=row[3],
+                attempts=row[4],
+                rejected_ms=row[5],
+            )
+            for row in rows
+        ]
+        return [
+            entry
+            for entry in entries
+            if place in ("", entry.observation.place.name, entry.observation.city)
+            and measure in ("", *entry.observation.values)
+        ]
+
+    def retry(self, entries: Iterable[RejectedEntry], now_ms: int) -> None:
+        """Put rejected records back as pending."""
+        with journal_errors(self.path), self._transaction():
+            for entry in entries:
+                version = entry.version_to_retry(now_ms)
+                self._db.execute(
+                    "UPDATE observation SET state = 'pending', version = ?, reason = '', "
+                    "existing_version = NULL, changed_ms = ? WHERE id = ?",
+                    (version, now_ms, entry.id),
+                )
+                self._db.execute(
+                    "UPDATE place SET version = max(version, ?) WHERE target = ? AND place = ?",
+                    (version, entry.target, entry.observation.place.name),
+                )
+
+    def discard(self, entries: Iterable[RejectedEntry]) -> None:
+        with journal_errors(self.path), self._transaction():
+            self._db.executemany(
+                "DELETE FROM observation WHERE id = ?", [(entry.id,) for entry in entries]
+            )
+
+    def close(self) -> None:
+        """Close the file; what is committed is safe without it."""
+        with suppress(sqlite3.Error):
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+
+_COLUMNS = "place, latitude, longitude, city, country, city_id, time_ms, version, measures"
+
+
+def _observation(row: tuple[str, str, str, str, str, int, int, int, str]) -> Observation:
+    place, latitude, longitude, city, country, city_id, time_ms, version, measures = row
+    coordinates = (latitude, longitude) if latitude else ()
+    return Observation(
+        Place(place, (), coordinates=coordinates),
+        city,
+        country,
+        city_id,
+        time_ms,
+        version,
+        json.loads(measures),
+    )
+
+
+def _dump(values: dict[str, str]) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def make_folder(path: Path) -> None:
+    """The file's folder, 0700 where it has to be made."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Check whose file it is, and bring its schema up to date."""
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application_id != APPLICATION_ID and (application_id or version or tables):
+        raise JournalError(
+            f"The journal {path} is another program's SQLite file, and was left alone. "
+            "Set WEATHER_JOURNAL to a path of its own."
+        )
+    if version > SCHEMA_VERSION:
+        raise JournalError(
+            f"The journal {path} was made by a newer version of this program (schema {version}, "
+            f"this one knows {SCHEMA_VERSION}). Install the newer one, or set WEATHER_JOURNAL to "
+            "another path."
+        )
+    # Durable: a commit is on the disk when it returns, also in WAL mode.
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA trusted_schema = OFF")
+    if version < SCHEMA_VERSION:
+        db.execute("PRAGMA journal_mode = WAL").fetchone()
+        _migrate(db, version)
+
+
+def _migrate(db: sqlite3.Connection, version: int) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    for statements in _MIGRATIONS[version:]:
+        for statement in statements:
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute("COMMIT")
+
+
+@contextmanager
+def journal_errors(path: Path) -> Iterator[None]:
+    """SQLite's and the system's errors as JournalError, with what to do next."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        corrupt = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+        raise JournalError(
+            f"The journal {path}: {error}. {_help(name)}", corrupt=corrupt
+        ) from error
+    except OSError as error:
+        raise JournalError(f"The journal {path}: {error.strerror}. {_help('')}") from error
+
+
+def _help(name: str) -> str:
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return "Free space on its disk, or set WEATHER_JOURNAL to a path on another one."
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "Another program holds the file open; close it."
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return "The file is damaged."
+    return "Let this user write to its folder, or set WEATHER_JOURNAL to a path where it may."
+
+
+def open_journal(path: Path, target: str) -> tuple[Journal, JournalError | None]:
+    """The journal, begun anew where the file is damaged; then also what to tell about it.
+
+    The damaged file is renamed, never deleted. Raises JournalError where there can be no journal.
+    """
+    try:
+        return Journal(path, target), None
+    except JournalError as error:
+        if not error.corrupt:
+            raise
+        story = set_aside(path, error)
+        return Journal(path, target), story
+
+
+def set_aside(path: Path, error: JournalError) -> JournalError:
+    """Rename a damaged journal; returns what to tell about it."""
+    aside = path.with_name(f"{path.name}.corrupt-{iso_time(time.time_ns() // 1_000_000)}")
+    with journal_errors(path):
+        for ending in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + ending)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + ending))
+    return JournalError(
+        f"{error} It was set aside as {aside}, and a new journal was begun. What was pending in it "
+        f"can be looked for with: sqlite3 {aside} .recover"
+    )

@@ -1,0 +1,41 @@
+"""One run at a time."""
+
+import fcntl
+import os
+import time
+from contextlib import closing
+from pathlib import Path
+
+from errors import LockedError
+from journal import journal_errors, make_folder
+from weather import iso_time
+
+
+class RunLock:
+    """Held by one run at a time, for as long as its process lives: flock, not a pid file.
+
+    The file's text says who holds it; nobody reads it to decide.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock at once. Raises LockedError, or JournalError where it cannot be made."""
+        self.path = path
+        with journal_errors(path):
+            make_folder(path)
+            self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            with closing(os.fdopen(self._file)) as holder:
+                who = holder.read(200).strip() or "a process that is just starting"
+            raise LockedError(
+                f"Another run is under way ({who}; lock {path}). Nothing was done; the next run "
+                "goes on."
+            ) from error
+        holder_text = f"pid {os.getpid()}, since {iso_time(time.time_ns() // 1_000_000)}\n"
+        with journal_errors(path):
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, holder_text.encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._file)
