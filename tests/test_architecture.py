@@ -1,7 +1,6 @@
 """What imports what: the layout's promise that imports point one way."""
 
 import ast
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ LAYERS = (
     {"errors"},
     {"weather", "deadline", "logs"},
     {"aws", "journal"},
-    {"settings", "openweathermap", "timestream_writer", "run_lock", "store"},
+    {"settings", "openweathermap", "timestream_writer", "run_lock", "store", "healthcheck"},
     {"delivery"},
     {"commands"},
     {"ingest_weather"},
@@ -113,7 +112,7 @@ def modules_after(code: str, env: dict[str, str] | None = None, cwd: str = str(R
 
 
 def test_importing_the_program_imports_nothing_heavy() -> None:
-    assert not modules_after("import ingest_weather") & set(NOT_AT_IMPORT)
+    assert modules_after("import ingest_weather") & set(NOT_AT_IMPORT) == set()
 
 
 def test_reading_settings_needs_neither_boto3_nor_dotenv() -> None:
@@ -129,25 +128,13 @@ def test_a_whole_run_imports_only_what_it_needs(program: Program) -> None:
         "import ingest_weather\nassert ingest_weather.main([]) == 0", program.env()
     )
     assert {"boto3", "pycurl"} <= seen
-    assert not seen & {*HEAVY, "embedded", "commands", "difflib", "s3transfer", "mypy_boto3"}
+    assert seen & {*HEAVY, "embedded", "commands", "difflib", "s3transfer", "dotenv"} == set()
 
 
 def test_help_imports_nothing_heavy() -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, ingest_weather\n"
-            "try:\n ingest_weather.main(['--help'])\n"
-            "except SystemExit as end:\n import json; assert not end.code\n"
-            "print(json.dumps(sorted(sys.modules)))",
-        ],
-        env={},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
+    code = (
+        "import sys, ingest_weather\n"
+        "try:\n    ingest_weather.main(['--help'])\n"
+        "except SystemExit as end:\n    assert not end.code"
     )
-    seen = set(json.loads(done.stdout.splitlines()[-1]))
-    assert not seen & {*HEAVY, "boto3", "botocore", "dotenv", "pycurl"}
+    assert not modules_after(code) & {*HEAVY, "boto3", "botocore", "dotenv", "pycurl"}

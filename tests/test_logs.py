@@ -26,17 +26,29 @@ class Terminal(io.StringIO):
         return True
 
 
+class Printed:
+    """What has gone to standard error since the test began."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture = capture
+        self._text = ""
+
+    def getvalue(self) -> str:
+        self._text += self._capture.readouterr().err
+        return self._text
+
+
 @pytest.fixture
-def stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """Standard error as the program's log sees it; logging is put back after the test."""
+def stderr(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Printed]:
+    """Standard error as the program's log writes it; logging is put back after the test."""
     root = logging.getLogger()
     handlers, level, own_level = list(root.handlers), root.level, log.level
     root.handlers.clear()
     monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
     monkeypatch.setattr(logs, "redact", Redactor())
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
-    yield stream
+    yield Printed(capsys)
     logging.captureWarnings(False)
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -56,7 +68,7 @@ FORMS = {
 
 @pytest.mark.parametrize("log_format", logs.FORMATS)
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
-def test_a_secret_is_redacted_in_each_form(stderr: io.StringIO, form: str, log_format: str) -> None:
+def test_a_secret_is_redacted_in_each_form(stderr: Printed, form: str, log_format: str) -> None:
     start_logging("DEBUG", log_format)
     logs.redact.add(KEY)
     log.debug("asking ?appid=%s&q=x", form)
@@ -65,7 +77,7 @@ def test_a_secret_is_redacted_in_each_form(stderr: io.StringIO, form: str, log_f
 
 
 @pytest.mark.parametrize("log_format", logs.FORMATS)
-def test_a_secret_is_redacted_in_a_traceback(stderr: io.StringIO, log_format: str) -> None:
+def test_a_secret_is_redacted_in_a_traceback(stderr: Printed, log_format: str) -> None:
     start_logging("", log_format)
     logs.redact.add(KEY)
     try:
@@ -80,7 +92,7 @@ def test_a_secret_is_redacted_in_a_traceback(stderr: io.StringIO, log_format: st
         assert form not in shown
 
 
-def test_a_secret_is_redacted_in_what_other_libraries_log(stderr: io.StringIO) -> None:
+def test_a_secret_is_redacted_in_what_other_libraries_log(stderr: Printed) -> None:
     start_logging()
     logs.redact.add(KEY)
     logging.getLogger("urllib3").warning("retrying %s", KEY)
@@ -91,7 +103,7 @@ def test_a_secret_is_redacted_in_what_other_libraries_log(stderr: io.StringIO) -
     "name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
 )
 def test_aws_credentials_of_the_environment_are_redacted(
-    stderr: io.StringIO, monkeypatch: pytest.MonkeyPatch, name: str
+    stderr: Printed, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "wJalr/XUtn+FEMI=")
     start_logging()
@@ -125,7 +137,7 @@ def test_what_is_no_secret_stays() -> None:
 
 
 @pytest.mark.parametrize("level", ["", *LEVELS])
-def test_botocore_is_never_more_talkative_than_warning(stderr: io.StringIO, level: str) -> None:
+def test_botocore_is_never_more_talkative_than_warning(stderr: Printed, level: str) -> None:
     start_logging(level)
     for name in ("botocore", "botocore.endpoint", "boto3", "urllib3.connectionpool", "asyncio"):
         logging.getLogger(name).debug("DEBUG of %s", name)
@@ -151,7 +163,7 @@ def test_a_terminal_gets_more_than_cron(
     assert logging.getLevelName(log.level) == level
 
 
-def test_starting_again_changes_the_format_and_repeats_no_line(stderr: io.StringIO) -> None:
+def test_starting_again_changes_the_format_and_repeats_no_line(stderr: Printed) -> None:
     start_logging()
     start_logging("INFO", "json")
     log.info("once")
@@ -161,13 +173,13 @@ def test_starting_again_changes_the_format_and_repeats_no_line(stderr: io.String
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
-def test_a_line_of_text_has_time_level_and_message(stderr: io.StringIO) -> None:
+def test_a_line_of_text_has_time_level_and_message(stderr: Printed) -> None:
     start_logging()
     log.error("No %s.", "luck")
     assert re.fullmatch(rf"{TIME} ERROR    No luck\.\n", stderr.getvalue())
 
 
-def test_a_line_of_json_is_one_object(stderr: io.StringIO) -> None:
+def test_a_line_of_json_is_one_object(stderr: Printed) -> None:
     start_logging("INFO", "json")
     log.info('two\nlines, "quotes" and %s', "Київ")
     log.error("x")
@@ -187,7 +199,6 @@ def test_times_are_utc_whatever_the_zone() -> None:
         "record = logging.LogRecord('x', 20, '', 0, 'hello', None, None)\n"
         "record.created = 1604870976.9\n"
         "logs.start_logging()\n"
-        "logging.getLogger().handlers[0].level = 0\n"
         "print(logging.getLogger().handlers[0].format(record))\n"
     )
     done = subprocess.run(
@@ -202,7 +213,7 @@ def test_times_are_utc_whatever_the_zone() -> None:
     assert done.stdout == "2020-11-08T21:29:36Z INFO     hello\n"
 
 
-def test_warnings_go_to_the_log(stderr: io.StringIO) -> None:
+def test_warnings_go_to_the_log(stderr: Printed) -> None:
     start_logging("", "json")
     with warnings.catch_warnings():
         warnings.simplefilter("always")

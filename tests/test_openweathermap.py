@@ -13,7 +13,7 @@ from typing import Any
 import pycurl
 import pytest
 import trustme
-from conftest import API_KEY
+from tests.conftest import API_KEY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
