@@ -94,7 +94,7 @@ def test_the_embedded_services_know_nothing_of_the_program(path: Path) -> None:
 
 
 HEAVY = ("moto", "rich", "werkzeug", "flask", "requests", "hypothesis", "pytest", "matplotlib")
-NOT_AT_IMPORT = (*HEAVY, "boto3", "botocore", "dotenv", "pycurl", "sqlite3", "json", "settings")
+NOT_AT_IMPORT = (*HEAVY, "boto3", "botocore", "dotenv", "pycurl", "sqlite3", "settings")
 
 
 def modules_after(code: str, env: dict[str, str] | None = None, cwd: str = str(ROOT)) -> set[str]:
@@ -128,7 +128,7 @@ def test_a_whole_run_imports_only_what_it_needs(program: Program) -> None:
         "import ingest_weather\nassert ingest_weather.main([]) == 0", program.env()
     )
     assert {"boto3", "pycurl"} <= seen
-    assert seen & {*HEAVY, "embedded", "commands", "difflib", "s3transfer", "dotenv"} == set()
+    assert seen & {*HEAVY, "embedded", "commands", "difflib", "dotenv"} == set()
 
 
 def test_help_imports_nothing_heavy() -> None:
