@@ -73,8 +73,10 @@ class Aws:
         return client
 
     def preload_timestream(self) -> None:
-        """Read the Timestream client's model from disk, so that making the client is quick."""
-        self._session._session.get_service_model("timestream-write")  # noqa: SLF001  (no public way)
+        """Read the Timestream client's models from disk, so that making the client is quick."""
+        loader = self._session._session.get_component("data_loader")  # noqa: SLF001  (no public way)
+        for model in ("service-2", "endpoint-rule-set-1"):
+            loader.load_service_model("timestream-write", model)
 
     def _client(
         self, service: str, endpoint_url: str | None = None, *, parameter_validation: bool = True

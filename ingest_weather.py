@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -106,6 +107,20 @@ def run_once(arguments: argparse.Namespace) -> Status:
     return run.summary.status
 
 
+def preload(aws: "Aws") -> None:
+    """Import what the rest of the run needs, and read boto3's models: called while the secret is
+    on its way.
+
+    libcurl comes last: no other thread runs while it is loaded, and the request should be out.
+    """
+    import delivery  # noqa: F401
+    import store  # noqa: F401
+    import timestream_writer  # noqa: F401
+
+    aws.preload_timestream()
+    import openweathermap  # noqa: F401
+
+
 class Run:
     """One run from start to end: settings, lock, weather, journal, Timestream, summary."""
 
@@ -149,7 +164,7 @@ class Run:
 
         aws = Aws(self.deadline, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
         settings = sources.settings(
-            lambda secret: fetch_secret(aws, secret, self.deadline, aws.preload_timestream)
+            lambda secret: fetch_secret(aws, secret, self.deadline, partial(preload, aws))
         )
         start_logging(log_level(self.arguments) or settings.log_level, settings.log_format)
         self.deadline.seconds = settings.deadline_s

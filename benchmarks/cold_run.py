@@ -80,7 +80,7 @@ class BenchmarkError(Exception):
 def serve() -> None:
     """The services; for each line of standard input one of standard output, both JSON.
 
-    {"delay_ms": n} empties the table and the counts; {} answers what was counted since.
+    {"delay_ms": n} empties the table and the counts and brings new weather; {} answers what was counted since.
     """
     sys.path.append(str(ROOT))
     from embedded.aws import EmbeddedAws
@@ -92,10 +92,13 @@ def serve() -> None:
     with EmbeddedAws() as aws, EmbeddedOpenWeatherMap(api_key=API_KEY) as weather:
         aws.put_secret("weather-ingest", json.dumps({"OPENWEATHERMAP_API_KEY": API_KEY}))
         answer({**aws.environment(), "OPENWEATHERMAP_URL": weather.url})
+        observed_s = int(time.time()) - 3600
         for line in sys.stdin:
             order = json.loads(line)
             if order:
                 aws.delay_s = weather.delay_s = order["delay_ms"] / 1000
+                observed_s += 1  # news each time: what the journal knows is not written again
+                weather.set_weather("London,GB", dt=observed_s)
                 aws.make_table(DATABASE, TABLE)
                 aws.forget_requests()
                 weather.forget_requests()
