@@ -96,7 +96,9 @@ def _name(value: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+    return host in ("localhost", "::1") or bool(
+        re.fullmatch(r"127(\.(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}", host)
+    )
 
 
 def _url(value: str) -> str:
@@ -402,6 +404,9 @@ def _read_env_file(path: Path, problems: list[str]) -> dict[str, str]:
     except UnicodeDecodeError as error:
         problems.append(f"{path} is not UTF-8 (byte {error.start}).")
         return {}
+    if "\0" in text:
+        problems.append(f"{path} holds a NUL character; is it a text file?")
+        return {}
     # dotenv_values warns of such a line and goes on without it: a setting would be lost.
     bad = [
         binding.original.line
@@ -448,7 +453,8 @@ def parse_secret(body: str | bytes, secret_id: str) -> dict[str, str]:
     what = f"The secret {secret_id!r} is not a JSON object"
     help_ = 'Store one such as {"OPENWEATHERMAP_API_KEY": "..."}.'
     try:
-        secret = json.loads(body if isinstance(body, str) else body.decode("utf-8"))
+        text = body if isinstance(body, str) else body.decode("utf-8")
+        secret = json.loads(text.removeprefix("\ufeff"))  # some editors put it in front
     except (ValueError, RecursionError):
         # Not `from` the cause: it quotes the secret.
         raise SettingsError(f"{what}. {help_}") from None

@@ -13,7 +13,6 @@ from typing import Any
 import pycurl
 import pytest
 import trustme
-from tests.conftest import API_KEY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from embedded.faults import Fault, answer, empty, reset, stall, truncate
 from embedded.openweathermap import EmbeddedOpenWeatherMap
 from errors import AccessError, IngestError, Interrupted, ReplyError, WeatherError
 from openweathermap import ATTEMPTS, MAX_BODY_BYTES, Failure, WeatherClient
+from tests.conftest import API_KEY
 from weather import DEFAULT_MEASURES, Observation, parse_place
 
 NOW_MS = 1_700_000_000_000
