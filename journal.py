@@ -226,9 +226,10 @@ class Journal:
 
     def _set_aside(self, entry: Entry, rejected: list[RejectedRecord], now_ms: int) -> None:
         """Give each refused record a row of its own; the rest of the observation is delivered."""
+        # No row where the journal was begun anew since the entry was read.
         (attempts,) = self._db.execute(
             "SELECT attempts + 1 FROM observation WHERE id = ?", (entry.id,)
-        ).fetchone()
+        ).fetchone() or (1,)
         stored = dict(entry.observation.values)
         for record in rejected:
             alone = replace(entry.observation, values={record.measure: stored.pop(record.measure)})
@@ -251,6 +252,13 @@ class Journal:
             self._db.executemany(
                 "UPDATE observation SET attempts = attempts + 1, reason = ? WHERE id = ?",
                 [(reason, entry.id) for entry in entries],
+            )
+
+    def begin_after(self, number: int) -> None:
+        """Give a new journal's entries higher numbers than those of the one that it replaces."""
+        with journal_errors(self.path), self._transaction():
+            self._db.execute(
+                "INSERT INTO sqlite_sequence (name, seq) VALUES ('observation', ?)", (number,)
             )
 
     def count_pending(self) -> int:
@@ -316,6 +324,8 @@ class Journal:
         with journal_errors(self.path), self._transaction():
             for entry in entries:
                 version = entry.version_to_retry(now_ms)
+                if version != entry.observation.version:
+                    version = max(version, self._last_version(entry) + 1)
                 self._db.execute(
                     "UPDATE observation SET state = 'pending', version = ?, reason = '', "
                     "existing_version = NULL, changed_ms = ? WHERE id = ?",
@@ -325,6 +335,13 @@ class Journal:
                     "UPDATE place SET version = max(version, ?) WHERE target = ? AND place = ?",
                     (version, entry.target, entry.observation.place.name),
                 )
+
+    def _last_version(self, entry: RejectedEntry) -> int:
+        row = self._db.execute(
+            "SELECT version FROM place WHERE target = ? AND place = ?",
+            (entry.target, entry.observation.place.name),
+        ).fetchone()
+        return int(row[0]) if row else 0
 
     def discard(self, entries: Iterable[RejectedEntry]) -> None:
         with journal_errors(self.path), self._transaction():
@@ -450,8 +467,11 @@ def open_journal(path: Path, target: str) -> tuple[Journal, JournalError | None]
 
 def set_aside(path: Path, error: JournalError) -> JournalError:
     """Rename a damaged journal; returns what to tell about it."""
-    aside = path.with_name(f"{path.name}.corrupt-{iso_time(time.time_ns() // 1_000_000)}")
+    name = f"{path.name}.corrupt-{iso_time(time.time_ns() // 1_000_000)}"
     with journal_errors(path):
+        aside, number = path.with_name(name), 1
+        while aside.exists():  # a rename would replace it
+            aside, number = path.with_name(f"{name}-{number}"), number + 1
         for ending in ("", "-wal", "-shm"):
             part = path.with_name(path.name + ending)
             if part.exists():

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deadline import Deadline, Task
 from errors import DeliveryError, IngestError, SettingsError
 from logs import FORMATS, LEVELS, redact
-from weather import DEFAULT_MEASURES, MEASURES, UNITS, Place, parse_place
+from places import read_places
+from weather import DEFAULT_MEASURES, MEASURES, UNITS, Place
 
 if TYPE_CHECKING:
     from aws import Aws
@@ -130,19 +131,16 @@ def _measures(value: str) -> tuple[str, ...]:
 
 
 def _places(value: str) -> tuple[Place, ...]:
-    """`;` or newlines between places; one named twice is asked for once."""
-    texts = [text.strip() for text in re.split(r"[;\n]", value) if text.strip()]
-    if not texts:
-        raise ValueError("it names no place")
-    places, problems = [], []
-    for text in texts:
-        try:
-            places.append(parse_place(text))
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise ValueError("; ".join(problems))
-    return tuple({place.query: place for place in places}.values())
+    return read_places(value, HOME)
+
+
+def _count(highest: int) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,7}", value) or not 1 <= int(value) <= highest:
+            raise ValueError(f"{value!r} is not a whole number from 1 to {highest}")
+        return int(value)
+
+    return read
 
 
 def _setting(
@@ -196,10 +194,17 @@ class Settings:
         "Where Current Weather is asked for: https, or http on loopback.",
         DEFAULT_URL,
     )
+    calls_per_minute: int = _setting(
+        "OPENWEATHERMAP_CALLS_PER_MINUTE",
+        _count(1_000_000),
+        "What your plan allows: never exceeded, also by runs that follow each other.",
+        "60",
+    )
     places: tuple[Place, ...] = _setting(
         "WEATHER_PLACES",
         _places,
-        "Places, with ';' or newlines between: City,CC, a city id, lat,lon, or zip:CODE,CC.",
+        "Places, with ';' or newlines between: City,CC, a city id, lat,lon, zip:CODE,CC, or @file "
+        "with one a line.",
         "London,GB",
     )
     units: str = _setting(
@@ -235,6 +240,10 @@ class Settings:
     journal_days: int = _setting(
         "WEATHER_JOURNAL_DAYS", _days, "How many days delivered observations are kept.", "30"
     )
+    concurrency: int = _setting(
+        "WEATHER_CONCURRENCY", _count(500), "Weather requests at once.", "32"
+    )
+    writers: int = _setting("WEATHER_WRITERS", _count(32), "WriteRecords calls at once.", "4")
     timeout_s: float = _setting(
         "WEATHER_TIMEOUT_SECONDS", _seconds, "Time limit of one request.", "10"
     )

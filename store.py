@@ -28,6 +28,8 @@ class Store:
         self._journal: Journal | None = None
         self._memory: dict[int, Entry] = {}
         self._last_id = MEMORY
+        self._last_read = 0
+        self._unread: list[Observation] = []  # in the journal, and not yet given to be sent
         if path is not None:
             self._open(path)
 
@@ -45,9 +47,12 @@ class Store:
         for _ in range(2):  # once more after a damaged journal was begun anew
             if self._journal:
                 try:
-                    return self._journal.add(observations, now_ms)
+                    added = self._journal.add(observations, now_ms)
                 except JournalError as error:
                     self._give_up(error)
+                else:
+                    self._unread += observations if added else ()
+                    return added
         for observation in observations:
             self._last_id += 1
             self._memory[self._last_id] = Entry(self._last_id, observation)
@@ -61,6 +66,11 @@ class Store:
                 entries = self._journal.pending(after, limit)
             except JournalError as error:
                 self._give_up(error)
+            else:
+                if entries:
+                    self._last_read = entries[-1].id
+                if len(entries) < limit:
+                    self._unread.clear()
         remembered = (entry for number, entry in self._memory.items() if number > after)
         return entries + list(islice(remembered, limit - len(entries)))
 
@@ -129,9 +139,14 @@ class Store:
         path = self._path
         if not error.corrupt or path is None:
             self._on_error(error)
-            return
-        try:
-            self._on_error(set_aside(path, error))
-            self._open(path)
-        except JournalError as second:
-            self._on_error(second)
+        else:
+            try:
+                self._on_error(set_aside(path, error))
+                self._open(path)
+                if self._journal:
+                    self._journal.begin_after(self._last_read)
+            except JournalError as second:
+                self._on_error(second)
+        unread, self._unread = self._unread, []
+        if unread:
+            self.add(unread, unread[-1].version)

@@ -80,7 +80,8 @@ class BenchmarkError(Exception):
 def serve() -> None:
     """The services; for each line of standard input one of standard output, both JSON.
 
-    {"delay_ms": n} empties the table and the counts and brings new weather; {} answers what was counted since.
+    {"delay_ms": n} empties the table and the counts, and brings new weather; {} answers what was
+    counted since.
     """
     sys.path.append(str(ROOT))
     from embedded.aws import EmbeddedAws

@@ -14,7 +14,7 @@ from tests.conftest import ROOT, Program
 LAYERS = (
     {"errors"},
     {"weather", "deadline", "logs"},
-    {"aws", "journal"},
+    {"aws", "journal", "places"},
     {"settings", "openweathermap", "timestream_writer", "run_lock", "store", "healthcheck"},
     {"delivery"},
     {"commands"},

@@ -1,5 +1,6 @@
 """Observations to records to WriteRecords, over real boto3 against the embedded write rules."""
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -219,7 +220,7 @@ def test_batches_hold_all_in_order_and_never_more_than_a_call_takes(counts: list
 @given(sizes)
 def test_a_batch_ends_only_where_the_next_observation_would_not_fit(counts: list[int]) -> None:
     made = list(batches(sized(number, size) for number, size in enumerate(counts)))
-    for batch, following in zip(made, made[1:], strict=False):
+    for batch, following in itertools.pairwise(made):
         filled = sum(len(each.values) for each in batch)
         assert filled + len(following[0].values) > MAX_RECORDS_PER_CALL
 
@@ -604,12 +605,18 @@ def described(*rejections: Rejection, stored: int = 0) -> list[str]:
 
 def test_a_rejection_reads_as_documented() -> None:
     assert described(rejection(OLD + "the memory store."), stored=3) == [
-        "Timestream rejected 1 of 4 records for "
-        "TIMESTREAM-DEMO.london_weather_information (3 stored):",
-        "  Humidity=93 city=London country=GB city_id=2643743 at 2020-11-08T21:29:36Z "
-        f"(1604870976000): {OLD}the memory store.",
-        "    The observation is older than the table's memory store keeps. Raise its retention or "
-        "enable magnetic store writes, then: ingest_weather.py rejected --retry",
+        (
+            "Timestream rejected 1 of 4 records for "
+            "TIMESTREAM-DEMO.london_weather_information (3 stored):"
+        ),
+        (
+            "  Humidity=93 city=London country=GB city_id=2643743 at 2020-11-08T21:29:36Z "
+            f"(1604870976000): {OLD}the memory store."
+        ),
+        (
+            "    The observation is older than the table's memory store keeps. Raise its retention or "
+            "enable magnetic store writes, then: ingest_weather.py rejected --retry"
+        ),
     ]
 
 
