@@ -77,11 +77,12 @@ class Delivery:
         self._writers = writers
         self._threads = 0
         self._in_flight = 0
-        self._jobs: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
         self._page: deque[Entry] = deque()
         self._last_id = 0
         self._settled: list[Entry] = []
+        self._unsettled: set[tuple[str, int]] = set()
         self._refused: list[RejectedRecord] = []
         self._settled_at = time.monotonic()
         self.result = Delivered()
@@ -110,6 +111,8 @@ class Delivery:
             self._take(answer)
             self.pump(all_fetched=True)
         self._settle()
+        for _ in range(self._threads):
+            self._jobs.put(None)
         if not self.result.failure and (self._in_flight or self._unsent()):
             self.result.failure = self._deadline.error(f"while {self._writer.target} was written")
         return self.result
@@ -125,24 +128,37 @@ class Delivery:
         )
 
     def _next_batch(self, *, all_fetched: bool) -> _Batch | None:
-        """As many entries as fill one call; each stands whole in one call, order kept."""
+        """As many entries as fill one call; each stands whole in one call, order kept.
+
+        One observation's next version is sent once the one before is settled: a lower version that
+        arrives, or is sent again, after a higher one would be rejected.
+        """
         if len(self._page) < MAX_RECORDS_PER_CALL:
             entries = self._store.pending(self._last_id, PAGE)
             self._page.extend(entries)
             if entries:
                 self._last_id = entries[-1].id
         count = records = 0
+        observed: set[tuple[str, int]] = set()
         for entry in self._page:
             records += len(entry.observation.values)
-            if records > MAX_RECORDS_PER_CALL:
+            if records > MAX_RECORDS_PER_CALL or self._is_unsettled(entry, observed):
                 break
             count += 1
+            observed.add(_observed(entry))
         if not count or (records < MAX_RECORDS_PER_CALL and not all_fetched):
             return None
+        self._unsettled |= observed
         entries = [self._page.popleft() for _ in range(count)]
         return _Batch(
             entries, [each for entry in entries for each in records_of(entry.observation)]
         )
+
+    def _is_unsettled(self, entry: Entry, observed: set[tuple[str, int]]) -> bool:
+        """Another version of it is in this batch, or was sent and not settled."""
+        if _observed(entry) in self._unsettled:
+            self._settle()
+        return _observed(entry) in observed or _observed(entry) in self._unsettled
 
     def _send(self, batch: _Batch) -> None:
         if self._threads < self._writers:
@@ -153,8 +169,7 @@ class Delivery:
         self._jobs.put(batch)
 
     def _work(self) -> None:
-        while True:
-            batch = self._jobs.get()
+        while batch := self._jobs.get():
             outcome: Outcome | BaseException
             try:
                 self._ready.result(self._deadline)
@@ -186,8 +201,13 @@ class Delivery:
     def _settle(self) -> None:
         if self._settled:
             self._store.settle(self._settled, self._refused, time.time_ns() // 1_000_000)
+            self._unsettled.difference_update(map(_observed, self._settled))
             self._settled, self._refused = [], []
         self._settled_at = time.monotonic()
+
+
+def _observed(entry: Entry) -> tuple[str, int]:
+    return entry.observation.place.name, entry.observation.time_ms
 
 
 def _whose(batch: _Batch, outcome: Outcome) -> list[RejectedRecord]:

@@ -84,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except IngestError as error:
         log.error("%s", error)
         return int(error.status)
+    except BrokenPipeError:  # whoever read standard output has seen enough
+        return int(Status.OK)
     except Exception:  # noqa: BLE001  (shown in full, and told apart by its status)
         log.critical("This is a bug in ingest_weather.py. Please report it.", exc_info=True)
         return int(Status.SOFTWARE)
@@ -156,6 +158,8 @@ class Run:
         command_line = {"WEATHER_PLACES": ";".join(places)} if places else {}
         sources = read_sources(os.environ, self.arguments.env_file, command_line)
         sources.export_aws()
+        level = log_level(self.arguments) or sources.early("LOG_LEVEL") or ""
+        start_logging(level, sources.early("LOG_FORMAT") or "text")
         self.deadline.seconds = sources.seconds("WEATHER_DEADLINE_SECONDS")
         self._healthcheck_url = sources.early("HEALTHCHECK_URL") or ""
         early_journal = sources.early("WEATHER_JOURNAL")
@@ -259,6 +263,17 @@ class Run:
     def report(self) -> None:
         """The result on standard output where one was asked for, a line of log, a health check."""
         self.summary.seconds = round(self.deadline.elapsed_s(), 3)
+        with suppress(BrokenPipeError):
+            self._print()
+        log.info("%s.", self.summary)
+        if self._healthcheck_url:
+            from healthcheck import ping
+
+            lines = f"{recent_lines()}\n{self.summary}."
+            quickly = self.deadline.stopped
+            ping(self._healthcheck_url, int(self.summary.status), lines, quickly=quickly)
+
+    def _print(self) -> None:
         if self.arguments.dry_run:
             from commands.tables import print_records, records_as_json
 
@@ -271,13 +286,6 @@ class Run:
             if self.arguments.dry_run:
                 result["records"] = records_as_json(self.observations)
             print(json.dumps(result))
-        log.info("%s.", self.summary)
-        if self._healthcheck_url:
-            from healthcheck import ping
-
-            lines = f"{recent_lines()}\n{self.summary}."
-            quickly = self.deadline.stopped
-            ping(self._healthcheck_url, int(self.summary.status), lines, quickly=quickly)
 
 
 def end_on_signals(deadline: Deadline) -> None:
@@ -334,6 +342,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def open_streams() -> None:
+    """Streams that were closed before the start lead nowhere, as after > /dev/null."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (for good)
+
+
 def leave(status: int) -> NoReturn:
     """End the process now: threads that wait for a dead service are not waited for."""
     for stream in (sys.stdout, sys.stderr):
@@ -343,4 +358,5 @@ def leave(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    open_streams()
     leave(main())

@@ -61,11 +61,18 @@ _MIGRATIONS = (
         CREATE TABLE place (                       -- the last observation of each place
             target TEXT NOT NULL,
             place TEXT NOT NULL,
-            time_ms INTEGER NOT NULL,
-            version INTEGER NOT NULL,
-            measures TEXT NOT NULL,
+            time_ms INTEGER NOT NULL DEFAULT 0,    -- 0: it was asked for, and never answered
+            version INTEGER NOT NULL DEFAULT 0,
+            measures TEXT NOT NULL DEFAULT '',
+            asked_ms INTEGER NOT NULL DEFAULT 0,   -- in a run of more places than one
             PRIMARY KEY (target, place)
         ) STRICT, WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE call (                        -- weather requests of the last minute
+            second INTEGER PRIMARY KEY,            -- epoch
+            calls INTEGER NOT NULL
+        ) STRICT
         """,
     ),
 )
@@ -154,7 +161,9 @@ class Journal:
             observation = replace(observation, version=last[2] + 1)
         self._insert(observation, "pending", now_ms)
         self._db.execute(
-            "REPLACE INTO place (target, place, time_ms, version, measures) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO place (target, place, time_ms, version, measures) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET time_ms = excluded.time_ms, version = excluded.version, "
+            "measures = excluded.measures",
             (self._target, place, observation.time_ms, observation.version, measures),
         )
         return True
@@ -348,6 +357,43 @@ class Journal:
             self._db.executemany(
                 "DELETE FROM observation WHERE id = ?", [(entry.id,) for entry in entries]
             )
+
+    def asked(self) -> dict[str, int]:
+        """place -> when it was last asked for, epoch milliseconds."""
+        with journal_errors(self.path):
+            rows = self._db.execute(
+                "SELECT place, asked_ms FROM place WHERE target = ?", (self._target,)
+            ).fetchall()
+        return dict(rows)
+
+    def mark_asked(self, places: Iterable[str], now_ms: int) -> None:
+        """Remember that these places were asked for. Survives this process, not a power cut."""
+        with journal_errors(self.path), self._not_durable(), self._transaction():
+            self._db.executemany(
+                "INSERT INTO place (target, place, asked_ms) VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET asked_ms = excluded.asked_ms",
+                [(self._target, place, now_ms) for place in places],
+            )
+
+    def calls(self) -> dict[int, int]:
+        """Epoch second -> weather requests in it, for the last minute or more."""
+        with journal_errors(self.path):
+            return dict(self._db.execute("SELECT second, calls FROM call").fetchall())
+
+    def keep_calls(self, calls: dict[int, int]) -> None:
+        """Put these in the place of what was kept. Survives this process, not a power cut."""
+        with journal_errors(self.path), self._not_durable(), self._transaction():
+            self._db.execute("DELETE FROM call")
+            self._db.executemany("INSERT INTO call (second, calls) VALUES (?, ?)", calls.items())
+
+    @contextmanager
+    def _not_durable(self) -> Iterator[None]:
+        """Spare the disk: what is committed here is of no use once the machine has started anew."""
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            self._db.execute("PRAGMA synchronous = FULL")
 
     def close(self) -> None:
         """Close the file; what is committed is safe without it."""

@@ -105,6 +105,38 @@ class Store:
             except JournalError as error:
                 self._give_up(error)
 
+    def asked(self) -> dict[str, int]:
+        """place -> when it was last asked for. See Journal.asked."""
+        if self._journal:
+            try:
+                return self._journal.asked()
+            except JournalError as error:
+                self._give_up(error)
+        return {}
+
+    def mark_asked(self, places: Iterable[str], now_ms: int) -> None:
+        if self._journal:
+            try:
+                self._journal.mark_asked(places, now_ms)
+            except JournalError as error:
+                self._give_up(error)
+
+    def calls(self) -> dict[int, int]:
+        """Epoch second -> weather requests in it. See Journal.calls."""
+        if self._journal:
+            try:
+                return self._journal.calls()
+            except JournalError as error:
+                self._give_up(error)
+        return {}
+
+    def keep_calls(self, calls: dict[int, int]) -> None:
+        if self._journal:
+            try:
+                self._journal.keep_calls(calls)
+            except JournalError as error:
+                self._give_up(error)
+
     def count_pending(self) -> int:
         """How many wait for a later run, and how many will be lost with this process."""
         if self._journal:
@@ -146,6 +178,7 @@ class Store:
                 if self._journal:
                     self._journal.begin_after(self._last_read)
             except JournalError as second:
+                self._journal = None
                 self._on_error(second)
         unread, self._unread = self._unread, []
         if unread:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 
 from rich.console import Console
 from rich.table import Table
@@ -10,9 +11,16 @@ from timestream_writer import Record, records_of
 from weather import Observation, iso_time, one_line
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read it has gone; rich would end the program here, with a status of its own."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+
+
 def console() -> Console:
     """Standard output: as wide as the terminal, or as wide as it takes where there is none."""
-    return Console() if sys.stdout.isatty() else Console(width=200, color_system=None)
+    return _Console() if sys.stdout.isatty() else _Console(width=200, color_system=None)
 
 
 def print_records(observations: Iterable[Observation]) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import botocore.session
@@ -614,17 +614,15 @@ def test_a_rejection_reads_as_documented() -> None:
             f"(1604870976000): {OLD}the memory store."
         ),
         (
-            "    The observation is older than the table's memory store keeps. Raise its retention or "
-            "enable magnetic store writes, then: ingest_weather.py rejected --retry"
+            "    The observation is older than the table's memory store keeps. Raise its "
+            "retention or enable magnetic store writes, then: ingest_weather.py rejected --retry"
         ),
     ]
 
 
 def test_a_single_record_is_not_called_records() -> None:
-    assert (
-        described(rejection("x"))[0]
-        == f"Timestream rejected 1 of 1 record for {TARGET} (0 stored):"
-    )
+    first = described(rejection("x"))[0]
+    assert first == f"Timestream rejected 1 of 1 record for {TARGET} (0 stored):"
 
 
 def test_a_hundred_rejections_of_one_kind_share_one_hint() -> None:
@@ -672,21 +670,15 @@ def test_an_existing_version_that_the_reason_names_is_not_repeated() -> None:
 
 def test_the_embedded_services_own_rejections_get_their_hints(table: Table) -> None:
     table.write(record(0))
-    hints: list[Callable[[], str]] = [
-        lambda: "older than",
-        lambda: "in the future",
-        lambda: "another value",
-        lambda: "The record itself",
-    ]
+    words = ("older than", "in the future", "another value", "The record itself")
     outcome = table.write(
         record(1, Time=str(NOW_MS - 48 * HOUR_MS)),
         record(2, Time=FUTURE),
         record(0, MeasureValue="1"),
         bad_record(4),
     )
-    assert len(outcome.rejected) == len(hints)
-    for each, words_of in zip(outcome.rejected, hints, strict=True):
-        assert words_of() in hint(each, NOW_MS)
+    for each, expected in zip(outcome.rejected, words, strict=True):
+        assert expected in hint(each, NOW_MS)
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:

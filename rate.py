@@ -1,0 +1,86 @@
+"""A number of calls in any 60 seconds that is never exceeded, also across runs."""
+
+from collections.abc import Callable
+
+# A call counts through the 60 seconds after its own: any window of 60 s touches 61 of them. The
+# part of a second that this is too careful makes up for calls that are slow to arrive.
+WINDOW_S = 60
+
+# Calls that are set down at a time before they are made; a killed run leaves that many unused.
+CHUNK = 256
+
+
+class RateLimit:
+    """At most `calls` in any window of 60 seconds.
+
+    now_ms: a clock that does not jump within the run, epoch milliseconds.
+    recent: epoch second -> calls that earlier runs made in it.
+    keep: called with all that counts before any call is made that is not in it yet, so that the
+        next run knows of it whatever becomes of this one.
+    chunk: calls to set down at a time, at most.
+    """
+
+    def __init__(
+        self,
+        calls: int,
+        now_ms: Callable[[], int],
+        recent: dict[int, int],
+        keep: Callable[[dict[int, int]], None],
+        chunk: int = CHUNK,
+    ) -> None:
+        self._calls = calls
+        self._now_ms = now_ms
+        self._keep = keep
+        self._chunk = chunk
+        self._second = self._now_s()
+        self._credit = 0
+        # What lies in the future was written before the clock was put back: it counts as now.
+        self._made: dict[int, int] = {}
+        for second, count in recent.items():
+            known = min(second, self._second)
+            self._made[known] = self._made.get(known, 0) + count
+
+    def take(self) -> bool:
+        """Whether a call may be made now; it counts from here on."""
+        self._turn()
+        if not self._credit:
+            room = self._calls - sum(self._made.values())
+            if room <= 0:
+                return False
+            self._credit = min(room, self._chunk)
+            self._made[self._second] = self._made.get(self._second, 0) + self._credit
+            self._keep(dict(self._made))
+        self._credit -= 1
+        return True
+
+    def wait_s(self) -> float:
+        """Seconds until `take` can be true; 0.0 where it can be now."""
+        self._turn()
+        if self._credit or sum(self._made.values()) < self._calls:
+            return 0.0
+        return (min(self._made) + WINDOW_S + 1) - self._now_ms() / 1000
+
+    def release(self) -> None:
+        """Give back what was set down and not used."""
+        if self._credit:
+            self._give_back()
+            self._keep(dict(self._made))
+
+    def _turn(self) -> None:
+        """Forget what no longer counts; what was not used counts in its own second no more."""
+        second = self._now_s()
+        if second == self._second:
+            return
+        self._give_back()
+        self._second = second
+        self._made = {
+            each: count for each, count in self._made.items() if each >= second - WINDOW_S and count
+        }
+
+    def _give_back(self) -> None:
+        if self._credit:
+            self._made[self._second] -= self._credit
+            self._credit = 0
+
+    def _now_s(self) -> int:
+        return self._now_ms() // 1000
