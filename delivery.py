@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from deadline import SLICE_S, Deadline, Task
 from errors import IngestError
 from journal import Entry, RejectedRecord
+from logs import redact
 from store import Store
 from timestream_writer import MAX_RECORDS_PER_CALL, Outcome, Record, records_of
 
@@ -189,7 +190,7 @@ class Delivery:
         if outcome.failure:
             # What was refused in a part of the call will be refused, and named, the next time too.
             self.result.failure = self.result.failure or outcome.failure
-            self._store.failed(batch.entries, str(outcome.failure))
+            self._store.failed(batch.entries, redact(str(outcome.failure)))
             return
         self._settled += batch.entries
         if outcome.rejected:
@@ -220,7 +221,7 @@ def _whose(batch: _Batch, outcome: Outcome) -> list[RejectedRecord]:
         RejectedRecord(
             owner[id(rejection.record)],
             rejection.record["MeasureName"],
-            rejection.reason,
+            redact(rejection.reason),
             rejection.existing_version,
         )
         for rejection in outcome.rejected

@@ -5,6 +5,7 @@ IngestError                 70  base; never raised itself
 ├── SettingsError           78  settings, secret, database or table are missing or wrong
 ├── AccessError             77  AWS or OpenWeatherMap refuses the credentials
 ├── WeatherError            69  the weather of one place could not be fetched
+│   ├── BlockedError        69  OpenWeatherMap blocks the account for a while (429)
 │   └── ReplyError          69  a reply came, and it is not what was asked for
 ├── DeliveryError           75  not everything could be delivered now; a later run can
 │   └── DeadlineError       75  the run's own time is over
@@ -75,6 +76,7 @@ class IngestError(Exception):
     """Base of all errors whose cause is outside this program."""
 
     status = Status.SOFTWARE
+    kind = "error"  # what a summary counts it as
 
 
 class UsageError(IngestError):
@@ -93,6 +95,7 @@ class AccessError(IngestError):
     """AWS or OpenWeatherMap refuses the credentials."""
 
     status = Status.NOPERM
+    kind = "key refused"
 
 
 class WeatherError(IngestError):
@@ -103,9 +106,17 @@ class WeatherError(IngestError):
 
     status = Status.UNAVAILABLE
 
-    def __init__(self, message: str, *, permanent: bool) -> None:
+    def __init__(self, message: str, *, permanent: bool, kind: str = "refused") -> None:
         super().__init__(message)
         self.permanent = permanent
+        self.kind = kind
+
+
+class BlockedError(WeatherError):
+    """OpenWeatherMap blocks the account for a while, whatever the place (429)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, permanent=True, kind="blocked")
 
 
 class ReplyError(WeatherError):
@@ -115,7 +126,7 @@ class ReplyError(WeatherError):
     """
 
     def __init__(self, message: str, *, cod: int = 0) -> None:
-        super().__init__(message, permanent=True)
+        super().__init__(message, permanent=True, kind="unusable reply")
         self.cod = cod
 
 
@@ -152,3 +163,4 @@ class Interrupted(IngestError):  # noqa: N818  (an end that was asked for, not a
     """SIGTERM or SIGINT asked the run to end."""
 
     status = Status.TEMPFAIL
+    kind = "interrupted"

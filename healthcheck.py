@@ -1,8 +1,8 @@
 """Tells a monitoring service how each run ended: a POST to URL/STATUS."""
 
-import certifi
 import pycurl
 
+from curl import new_handle
 from logs import log
 
 # Limits in seconds; the second for a run that a signal has asked to end.
@@ -17,19 +17,10 @@ def ping(url: str, status: int, lines: str, *, quickly: bool = False) -> None:
 
     The URL is not logged: whoever knows it can report in the run's place.
     """
-    limit_ms = int((QUICK_LIMIT_S if quickly else LIMIT_S) * 1000)
-    curl = pycurl.Curl()
+    curl = new_handle(f"{url.rstrip('/')}/{status}", QUICK_LIMIT_S if quickly else LIMIT_S)
     try:
-        is_plain = url.startswith("http:")
-        curl.setopt(pycurl.URL, f"{url.rstrip('/')}/{status}")
-        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP if is_plain else pycurl.PROTO_HTTPS)
-        curl.setopt(pycurl.CAINFO, certifi.where())
-        curl.setopt(pycurl.NOSIGNAL, 1)
-        curl.setopt(pycurl.TIMEOUT_MS, limit_ms)
         curl.setopt(pycurl.POSTFIELDS, lines.encode()[-MAX_BODY_BYTES:])
         curl.setopt(pycurl.WRITEFUNCTION, lambda _: None)
-        if is_plain:
-            curl.setopt(pycurl.PROXY, "")
         curl.perform()
         answer = curl.getinfo(pycurl.RESPONSE_CODE)
         if answer >= 300:

@@ -6,25 +6,28 @@ measure to Timestream, one summary, one exit status.
 """
 
 import argparse
+import gc
+import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from deadline import Deadline, Task
-from errors import IngestError, JournalError, Status, most_urgent
+from errors import IngestError, JournalError, Status
 from logs import log, recent_lines, start_logging
+from summary import Summary
 
 if TYPE_CHECKING:
     from aws import Aws
-    from delivery import Delivered, Delivery
+    from delivery import Delivered
+    from openweathermap import WeatherClient
     from run_lock import RunLock
     from settings import Settings
     from store import Store
@@ -35,36 +38,6 @@ if TYPE_CHECKING:
 FIRST_DEADLINE_S = 120.0
 
 DAY_MS = 24 * 60 * 60 * 1000
-
-
-@dataclass
-class Summary:
-    """What a run did. stored and rejected count records, places names, the others observations."""
-
-    places: int = 0
-    fetched: int = 0
-    unchanged: int = 0
-    stored: int = 0
-    rejected: int = 0
-    pending: int = 0
-    seconds: float = 0.0
-    statuses: set[Status] = field(default_factory=set)
-
-    @property
-    def status(self) -> Status:
-        return most_urgent(self.statuses)
-
-    def as_dict(self) -> dict[str, float]:
-        counts = asdict(self)
-        del counts["statuses"]
-        return {**counts, "status": int(self.status)}
-
-    def __str__(self) -> str:
-        return (
-            f"{self.fetched} of {self.places} place{'s'[: self.places != 1]} fetched, "
-            f"{self.stored} records stored, {self.rejected} rejected, "
-            f"{self.pending} observations not delivered, {self.seconds:.2f} s"
-        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,12 +88,10 @@ def preload(aws: "Aws") -> None:
 
     libcurl comes last: no other thread runs while it is loaded, and the request should be out.
     """
-    import delivery  # noqa: F401
-    import store  # noqa: F401
     import timestream_writer  # noqa: F401
 
     aws.preload_timestream()
-    import openweathermap  # noqa: F401
+    import stream  # noqa: F401
 
 
 class Run:
@@ -129,24 +100,28 @@ class Run:
     def __init__(self, arguments: argparse.Namespace, deadline: Deadline) -> None:
         self.arguments = arguments
         self.deadline = deadline
-        self.summary = Summary()
+        self.summary = Summary(keep_all=arguments.verbose or arguments.json)
         self.observations: list[Observation] = []
         self.bug: Exception | None = None
         self._healthcheck_url = ""
         self._lock: RunLock | None = None
-        self._store: Store | None = None
 
     def go(self) -> None:
+        """All of it. Counts into the summary; raises IngestError for what ends the run."""
         settings, aws = self._load()
-        if self.arguments.dry_run:
-            for observation in self._fetch(settings):
-                self.observations.append(observation)
-            return
-        self._ingest(settings, aws)
+        self.summary.places = len(settings.places)
+        try:
+            if self.arguments.dry_run:
+                self.observations = self._try_out(settings)
+            else:
+                self._ingest(settings, aws)
+        finally:
+            if self.summary.failed:
+                log.error("%s", self.summary.describe_failures())
 
-    def failed(self, error: IngestError, what: str = "") -> None:
+    def failed(self, error: IngestError) -> None:
         """Say what failed, and remember its status."""
-        log.error("%s", f"{what}: {error}" if what else error)
+        log.error("%s", error)
         self.summary.statuses.add(error.status)
 
     def _load(self) -> "tuple[Settings, Aws]":
@@ -154,12 +129,8 @@ class Run:
         before anything that takes time."""
         from settings import fetch_secret, read_sources
 
-        places = self.arguments.place
-        command_line = {"WEATHER_PLACES": ";".join(places)} if places else {}
-        sources = read_sources(os.environ, self.arguments.env_file, command_line)
+        sources = read_sources(os.environ, self.arguments.env_file, command_line(self.arguments))
         sources.export_aws()
-        level = log_level(self.arguments) or sources.early("LOG_LEVEL") or ""
-        start_logging(level, sources.early("LOG_FORMAT") or "text")
         self.deadline.seconds = sources.seconds("WEATHER_DEADLINE_SECONDS")
         self._healthcheck_url = sources.early("HEALTHCHECK_URL") or ""
         early_journal = sources.early("WEATHER_JOURNAL")
@@ -190,10 +161,24 @@ class Run:
         except JournalError as error:
             self.failed(error)
 
+    def _try_out(self, settings: "Settings") -> "list[Observation]":
+        """The weather of every place that can be had, for --dry-run."""
+        from openweathermap import Failure
+
+        observations = []
+        for result in weather_client(settings, self.deadline).fetch(settings.places):
+            if isinstance(result, Failure):
+                self.summary.place_failed(result.place.name, result.error)
+            else:
+                observations.append(result)
+        self.summary.fetched = len(observations)
+        return observations
+
     def _ingest(self, settings: "Settings", aws: "Aws") -> None:
         """Fetch, journal and deliver side by side; what waited from earlier runs goes first."""
         from delivery import Delivery
         from store import Store
+        from stream import Stream
         from timestream_writer import TimestreamWriter
 
         if settings.journal is None:
@@ -201,48 +186,22 @@ class Run:
         writer = TimestreamWriter(aws, settings.database, settings.table, settings.endpoint_url)
         # The way to the table is found while the weather is fetched.
         ready = Task(writer.discover, f"while the endpoint of {writer.target} was looked up")
-        target = f"{aws.region}/{writer.target}"
-        self._store = store = Store(settings.journal, target, self.failed)
-        delivery = Delivery(store, writer, ready, self.deadline, self._rejected)
+        store = Store(settings.journal, f"{aws.region}/{writer.target}", self.failed)
+        delivery = Delivery(
+            store, writer, ready, self.deadline, self._rejected, writers=settings.writers
+        )
         try:
-            self._stream(settings, store, delivery)
+            stream = Stream(weather_client(settings, self.deadline), store, delivery, self.summary)
+            wanted = log.isEnabledFor(logging.INFO) and settings.log_format == "text"
+            stream.run(settings.places, settings.calls_per_minute, show=wanted)
+            result = delivery.finish()
+            if result.failure:
+                raise result.failure
         finally:
             self._count(delivery.result, store)
             now_ms = time.time_ns() // 1_000_000
             store.tidy(now_ms - settings.journal_days * DAY_MS, self.summary.fetched)
             store.close()
-
-    def _stream(self, settings: "Settings", store: "Store", delivery: "Delivery") -> None:
-        """Every observation into the store as it comes, and out of it as the service takes it."""
-        added = 0
-        for observation in self._fetch(settings):
-            added += store.add([observation], time.time_ns() // 1_000_000)
-            delivery.pump()
-        self.summary.unchanged = self.summary.fetched - added
-        result = delivery.finish()
-        if result.failure:
-            raise result.failure
-
-    def _fetch(self, settings: "Settings") -> "Iterator[Observation]":
-        """The weather of every place that can be had; the others are named on standard error."""
-        from openweathermap import Failure, WeatherClient
-
-        client = WeatherClient(
-            url=settings.url,
-            api_key=settings.api_key,
-            units=settings.units,
-            measures=settings.measures,
-            timeout_s=settings.timeout_s,
-            deadline=self.deadline,
-        )
-        self.summary.places = len(settings.places)
-        for result in client.fetch(settings.places):
-            if isinstance(result, Failure):
-                self.failed(result.error, result.place.name)
-            else:
-                log.debug("%s: %s", result.place.name, result.values)
-                self.summary.fetched += 1
-                yield result
 
     def _rejected(self, outcome: "Outcome", target: str) -> None:
         from timestream_writer import describe_rejections
@@ -263,17 +222,6 @@ class Run:
     def report(self) -> None:
         """The result on standard output where one was asked for, a line of log, a health check."""
         self.summary.seconds = round(self.deadline.elapsed_s(), 3)
-        with suppress(BrokenPipeError):
-            self._print()
-        log.info("%s.", self.summary)
-        if self._healthcheck_url:
-            from healthcheck import ping
-
-            lines = f"{recent_lines()}\n{self.summary}."
-            quickly = self.deadline.stopped
-            ping(self._healthcheck_url, int(self.summary.status), lines, quickly=quickly)
-
-    def _print(self) -> None:
         if self.arguments.dry_run:
             from commands.tables import print_records, records_as_json
 
@@ -282,10 +230,41 @@ class Run:
         if self.arguments.json:
             import json
 
-            result: dict[str, object] = {**self.summary.as_dict()}
+            result = self.summary.as_dict()
             if self.arguments.dry_run:
                 result["records"] = records_as_json(self.observations)
             print(json.dumps(result))
+        log.info("%s.", self.summary)
+        if self._healthcheck_url:
+            from healthcheck import ping
+
+            lines = f"{recent_lines()}\n{self.summary}."
+            quickly = self.deadline.stopped
+            ping(self._healthcheck_url, int(self.summary.status), lines, quickly=quickly)
+
+
+def weather_client(settings: "Settings", deadline: Deadline) -> "WeatherClient":
+    """A client with these settings."""
+    from openweathermap import WeatherClient
+
+    return WeatherClient(
+        url=settings.url,
+        api_key=settings.api_key,
+        units=settings.units,
+        measures=settings.measures,
+        timeout_s=settings.timeout_s,
+        deadline=deadline,
+        concurrency=settings.concurrency,
+    )
+
+
+def command_line(arguments: argparse.Namespace) -> dict[str, str]:
+    """The settings that stand on the command line. A file's path is relative to this folder."""
+    places = [
+        f"@{Path.cwd() / place[1:]}" if place.startswith("@") else place
+        for place in arguments.place or ()
+    ]
+    return {"WEATHER_PLACES": ";".join(places)} if places else {}
 
 
 def end_on_signals(deadline: Deadline) -> None:
@@ -358,5 +337,7 @@ def leave(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    # Collections during the imports find nothing, and cost a tenth of a run's CPU time.
+    gc.set_threshold(500_000)
     open_streams()
     leave(main())

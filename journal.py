@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -358,13 +359,18 @@ class Journal:
                 "DELETE FROM observation WHERE id = ?", [(entry.id,) for entry in entries]
             )
 
-    def asked(self) -> dict[str, int]:
-        """place -> when it was last asked for, epoch milliseconds."""
+    def asked(self, places: Iterable[str]) -> "array[int]":
+        """When each place was last asked for, epoch milliseconds; 0: never. As an array, for they
+        may be many."""
+        times = array("q")
         with journal_errors(self.path):
-            rows = self._db.execute(
-                "SELECT place, asked_ms FROM place WHERE target = ?", (self._target,)
-            ).fetchall()
-        return dict(rows)
+            for place in places:
+                row = self._db.execute(
+                    "SELECT asked_ms FROM place WHERE target = ? AND place = ?",
+                    (self._target, place),
+                ).fetchone()
+                times.append(row[0] if row else 0)
+        return times
 
     def mark_asked(self, places: Iterable[str], now_ms: int) -> None:
         """Remember that these places were asked for. Survives this process, not a power cut."""

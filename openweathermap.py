@@ -1,4 +1,4 @@
-"""Places in, observations out: the Current Weather API over PycURL. The only module that has it.
+"""Places in, observations out: the Current Weather API over PycURL.
 
 The key travels in the query, for the API takes it nowhere else. So no URL is ever shown, VERBOSE
 stays off, and redirects are not followed.
@@ -12,14 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 
-import certifi
 import pycurl
 
+from curl import RETRY, curl_error, new_handle
 from deadline import SLICE_S, Deadline
-from errors import AccessError, IngestError, Interrupted, ReplyError, WeatherError
+from errors import AccessError, BlockedError, IngestError, Interrupted, ReplyError, WeatherError
 from logs import log
 from weather import Observation, Place, error_message, parse_reply
 
@@ -32,65 +32,8 @@ BACKOFF_CAP_S = 8.0
 # Real replies are about 500 bytes.
 MAX_BODY_BYTES = 256 * 1024
 
-CONNECT_TIMEOUT_S = 5.0
-
-
-class CurlError(NamedTuple):
-    """What a code of libcurl means here. permanent: asking again at once is of no use."""
-
-    sentence: str
-    permanent: bool
-
-
-_RETRY = "Nothing to do if it passes; else check the network, and OpenWeatherMap's status."
-_CURL_ERRORS = {
-    1: CurlError("the protocol of OPENWEATHERMAP_URL is not allowed here", permanent=True),
-    3: CurlError("OPENWEATHERMAP_URL is malformed", permanent=True),
-    4: CurlError(
-        "this libcurl lacks a feature that is needed; install pycurl anew", permanent=True
-    ),
-    5: CurlError("the proxy's name could not be resolved. Check https_proxy", permanent=False),
-    6: CurlError(f"the host name could not be resolved. {_RETRY}", permanent=False),
-    7: CurlError(f"the connection was refused or found no way. {_RETRY}", permanent=False),
-    8: CurlError("what answers does not speak HTTP", permanent=False),
-    16: CurlError("the HTTP/2 connection failed", permanent=False),
-    18: CurlError("the reply ended before its announced length", permanent=False),
-    23: CurlError("the reply is larger than any weather is; it was cut off", permanent=True),
-    27: CurlError("this machine is out of memory", permanent=False),
-    28: CurlError(
-        "no complete reply came within the time limit (WEATHER_TIMEOUT_SECONDS)", permanent=False
-    ),
-    35: CurlError("the TLS handshake failed. Check for a proxy that opens TLS", permanent=False),
-    47: CurlError("the server redirects, which is not followed", permanent=True),
-    52: CurlError("the server closed the connection without a reply", permanent=False),
-    55: CurlError(f"the request could not be sent. {_RETRY}", permanent=False),
-    56: CurlError("the connection broke while the reply was read", permanent=False),
-    58: CurlError("the local TLS certificate is unusable", permanent=True),
-    59: CurlError("the server offers no acceptable TLS cipher", permanent=True),
-    60: CurlError(
-        "the server's certificate is not valid for this host, or not signed by an authority of "
-        "certifi's bundle. The key was not sent. Check for a proxy that opens TLS, and the clock",
-        permanent=True,
-    ),
-    61: CurlError("the reply's content encoding is broken", permanent=False),
-    63: CurlError("the reply is larger than any weather is; it was refused", permanent=True),
-    77: CurlError(
-        "certifi's bundle of authorities cannot be read; install certifi", permanent=True
-    ),
-    90: CurlError("the server's public key is not the pinned one", permanent=True),
-    91: CurlError("the server's certificate status is invalid", permanent=True),
-}
-# Broken by the moment: TLS engine and shutdown, a socket not ready.
-_PASSING = CurlError(f"the connection failed. {_RETRY}", permanent=False)
-_CURL_ERRORS |= dict.fromkeys((2, 53, 54, 64, 65, 66, 80, 81, 89), _PASSING)
-# Files, logins and callbacks, none of which is used.
-_UNFORESEEN = CurlError("libcurl failed in a way that was not foreseen", permanent=True)
-_CURL_ERRORS |= dict.fromkeys((21, 22, *range(24, 27), 33, 34, 36, 37), _UNFORESEEN)
-_CURL_ERRORS |= dict.fromkeys((*range(40, 47), 48, 57, 67, 75, 76, 78, 82, 83, 88), _UNFORESEEN)
-# FTP, LDAP, Telnet, TFTP, SSH and RTSP.
-_SWITCHED_OFF = CurlError("libcurl used a protocol that is switched off", permanent=True)
-_CURL_ERRORS |= dict.fromkeys((*range(9, 16), 17, 19, 20, *range(29, 33), 38, 39), _SWITCHED_OFF)
-_CURL_ERRORS |= dict.fromkeys((49, 62, *range(68, 75), 79, *range(84, 88)), _SWITCHED_OFF)
+# How long all stand still after a 429. OpenWeatherMap says nothing of when it lifts a block.
+BLOCK_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +44,37 @@ class Failure:
     error: IngestError
 
 
+Result = Observation | Failure
+
+
+class Rate(Protocol):
+    """How often may be asked; see rate.RateLimit."""
+
+    def take(self) -> bool: ...
+
+    def wait_s(self) -> float: ...
+
+
+class Unlimited:
+    """No limit: for one place, or a plan that has none."""
+
+    def take(self) -> bool:
+        return True
+
+    def wait_s(self) -> float:
+        return 0.0
+
+
 class _Try:
     """One place on its way: how often it was asked for, and the reply as it comes in."""
 
-    __slots__ = ("attempt", "body", "place", "version")
+    __slots__ = ("attempt", "body", "place", "started_s")
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self.attempt = 0
         self.body = bytearray()
-        self.version = 0
+        self.started_s = 0.0
 
     def receive(self, data: bytes) -> int | None:
         if len(self.body) + len(data) > MAX_BODY_BYTES:
@@ -123,9 +87,11 @@ class WeatherClient:
     """Asks for the weather of places, several at once, each with its own retries.
 
     timeout_s: time limit for one request from its start to the last byte of its reply.
+    concurrency: requests at once.
     now_ms: the wall clock in epoch milliseconds, for the versions of observations.
     jitter: a number in [0, 1).
     ca_file: authorities in PEM; certifi's where None.
+    block_pause_s: how long all stand still after a 429.
     """
 
     def __init__(
@@ -141,60 +107,66 @@ class WeatherClient:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         jitter: Callable[[], float] = random.random,
         ca_file: str | None = None,
+        block_pause_s: float = BLOCK_PAUSE_S,
     ) -> None:
-        self._url = url
-        self._host = urlsplit(url).hostname or ""
-        self._api_key = api_key
-        self._units = units
-        self._measures = measures
-        self._timeout_s = timeout_s
-        self._deadline = deadline
-        self._concurrency = concurrency
-        self._now_ms = now_ms
+        self.url = url
+        self.host = urlsplit(url).hostname or ""
+        self.deadline = deadline
+        self.concurrency = concurrency
         self._jitter = jitter
-        self._ca_file = ca_file or certifi.where()
+        self.block_pause_s = block_pause_s
+        self._timeout_s = timeout_s
+        self._ca_file = ca_file
+        self._measures = measures
+        self._now_ms = now_ms
+        self._query = urlencode((("units", units), ("appid", api_key)))
 
-    def fetch(self, places: Iterable[Place]) -> Iterator[Observation | Failure]:
+    def fetch(self, places: Iterable[Place]) -> Iterator[Result]:
         """Yield one result a place, in the order they arrive.
 
         A place that fails delays no other. An AccessError ends all: the key is the same for each.
         """
-        run = _Run(self, places)
+        for results in self.stream(places):
+            yield from results
+
+    def stream(
+        self,
+        places: Iterable[Place],
+        rate: Rate | None = None,
+        hold: Callable[[], bool] = lambda: False,
+    ) -> Iterator[list[Result]]:
+        """Yield what has arrived, again and again, a fifth of a second apart at the most: often
+        nothing, so that the caller can do other work in between.
+
+        rate: no request is started without its leave.
+        hold: no request is started while it is true.
+        """
+        run = _Run(self, places, rate or Unlimited(), hold)
         try:
             yield from run.results()
         finally:
             run.close()
 
     def new_handle(self) -> pycurl.Curl:
-        """A handle with all options but the URL and where the reply goes."""
-        curl = pycurl.Curl()
-        is_plain = self._url.startswith("http:")
-        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP if is_plain else pycurl.PROTO_HTTPS)
-        curl.setopt(pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTPS)
-        curl.setopt(pycurl.FOLLOWLOCATION, 0)
-        curl.setopt(pycurl.CAINFO, self._ca_file)
-        curl.setopt(pycurl.SSL_VERIFYPEER, 1)
-        curl.setopt(pycurl.SSL_VERIFYHOST, 2)
-        curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+        """A handle with all options but the place and where the reply goes."""
+        curl = new_handle(self.url, self._timeout_s, self._ca_file)
         curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
-        curl.setopt(pycurl.NOSIGNAL, 1)
-        # The deadline is looked at in `_Run`: here it would hide which of the two ended a request.
-        timeout_ms = max(1, int(self._timeout_s * 1000))
-        curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
-        curl.setopt(pycurl.CONNECTTIMEOUT_MS, min(int(CONNECT_TIMEOUT_S * 1000), timeout_ms))
-        curl.setopt(pycurl.USERAGENT, "ingest-weather")
         curl.setopt(pycurl.HTTPHEADER, ["Accept: application/json"])
-        if is_plain:
-            curl.setopt(pycurl.PROXY, "")  # http_proxy would take the key off this machine
+        curl.setopt(pycurl.PIPEWAIT, 1)  # rather share an HTTP/2 connection than open one more
         return curl
 
     def aim(self, curl: pycurl.Curl, attempt: _Try) -> None:
         """Point a handle at a place, for its next attempt."""
         attempt.attempt += 1
         attempt.body = bytearray()
-        query = urlencode((*attempt.place.query, ("units", self._units), ("appid", self._api_key)))
-        curl.setopt(pycurl.URL, f"{self._url}?{query}")
+        attempt.started_s = time.monotonic()
+        curl.setopt(pycurl.URL, f"{self.url}?{urlencode(attempt.place.query)}&{self._query}")
         curl.setopt(pycurl.WRITEFUNCTION, attempt.receive)
+
+    def pause_s(self, attempt: int) -> float:
+        """How long to wait before the next attempt."""
+        longest_s: float = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2**attempt)
+        return self._jitter() * longest_s
 
     def read(self, attempt: _Try, status: int) -> Observation:
         """The observation in a complete reply. Raises WeatherError or AccessError."""
@@ -207,28 +179,6 @@ class WeatherClient:
             if error.cod:
                 raise _status_error(error.cod, body) from error
             raise
-
-    def pause_s(self, attempt: int) -> float:
-        """How long to wait before the next attempt."""
-        longest_s: float = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2**attempt)
-        return self._jitter() * longest_s
-
-    @property
-    def concurrency(self) -> int:
-        return self._concurrency
-
-    @property
-    def deadline(self) -> Deadline:
-        return self._deadline
-
-    def curl_error(self, code: int) -> WeatherError:
-        if code == pycurl.E_UNSUPPORTED_PROTOCOL and self._url.startswith(("http:", "https:")):
-            code = pycurl.E_FTP_WEIRD_SERVER_REPLY  # libcurl's other code for what is not HTTP
-        error = _CURL_ERRORS.get(code, CurlError("libcurl failed", permanent=True))
-        return WeatherError(
-            f"asking {self._host} failed: {error.sentence} (curl {code}).",
-            permanent=error.permanent,
-        )
 
 
 def _status_error(status: int, body: bytes) -> IngestError:
@@ -248,15 +198,16 @@ def _status_error(status: int, body: bytes) -> IngestError:
             f"{what}: it knows no such place. Look the place up on openweathermap.org and "
             "configure its city id or coordinates.",
             permanent=True,
+            kind="not found",
         )
     if status == 429:
-        return WeatherError(
+        return BlockedError(
             f"{what}: the account has made more calls than its plan allows and is blocked for a "
-            "while. Run less often or for fewer places; asking again at once prolongs it.",
-            permanent=True,
+            "while. Run less often or for fewer places; asking again at once prolongs it."
         )
     if status >= 500:
-        return WeatherError(f"{what}: the service is out of order. {_RETRY}", permanent=False)
+        reason = f"{what}: the service is out of order. {RETRY}"
+        return WeatherError(reason, permanent=False, kind="server error")
     if 300 <= status < 400:
         return WeatherError(
             f"{what}: the server redirects, which is not followed. Check OPENWEATHERMAP_URL.",
@@ -268,15 +219,29 @@ def _status_error(status: int, body: bytes) -> IngestError:
 class _Run:
     """One pass over places on one CurlMulti, with reused handles and connections."""
 
-    def __init__(self, client: WeatherClient, places: Iterable[Place]) -> None:
+    def __init__(
+        self,
+        client: WeatherClient,
+        places: Iterable[Place],
+        rate: Rate,
+        hold: Callable[[], bool],
+    ) -> None:
         self._client = client
-        self._waiting = deque(_Try(place) for place in places)
+        self._deadline = client.deadline
+        self._places = iter(places)
+        self._rate = rate
+        self._hold = hold
+        self._again: deque[_Try] = deque()
         self._later: list[tuple[float, int, _Try]] = []
         self._active: dict[pycurl.Curl, _Try] = {}
+        self._idle: list[pycurl.Curl] = []
         self._multi = pycurl.CurlMulti()
-        self._idle = [
-            client.new_handle() for _ in range(min(client.concurrency, len(self._waiting)))
-        ]
+        self._multi.setopt(pycurl.M_MAXCONNECTS, client.concurrency)
+        self._next = self._take_place()
+        # After a 429: nothing before this time, and then not all at once.
+        self._resume_s = 0.0
+        self._blocked_s = 0.0
+        self._allowed = client.concurrency
 
     def close(self) -> None:
         for curl in self._active:
@@ -285,31 +250,64 @@ class _Run:
             curl.close()
         self._multi.close()
 
-    def results(self) -> Iterator[Observation | Failure]:
-        while self._waiting or self._later or self._active:
-            if self._client.deadline.passed():
-                yield from self._give_up(_out_of_time(self._client.deadline))
+    def results(self) -> Iterator[list[Result]]:
+        while self._next or self._again or self._later or self._active:
+            if error := self._hopeless():
+                yield from self._give_up(error)
                 return
             self._start()
+            done: list[Result] = []
             for attempt, outcome in self._finished():
-                if isinstance(outcome, AccessError):
-                    yield Failure(attempt.place, outcome)
+                if isinstance(outcome, Observation):
+                    self._allowed = min(self._client.concurrency, self._allowed * 2)
+                    done.append(outcome)
+                    continue
+                if self._goes_on(attempt, outcome):
+                    continue
+                done.append(Failure(attempt.place, outcome))
+                if isinstance(outcome, AccessError | BlockedError):
+                    yield done
                     yield from self._give_up(outcome)
                     return
-                if isinstance(outcome, WeatherError) and self._again(attempt, outcome):
-                    continue
-                if isinstance(outcome, IngestError):
-                    yield Failure(attempt.place, outcome)
-                else:
-                    yield outcome
+            yield done
             self._wait()
+
+    def _take_place(self) -> _Try | None:
+        place = next(self._places, None)
+        return _Try(place) if place else None
+
+    def _hopeless(self) -> IngestError | None:
+        """Why nothing more can be fetched in this run, if so."""
+        if self._deadline.passed():
+            error = self._deadline.error("before its weather came")
+            # A deadline is the weather's fault here; a signal is nobody's, and stays what it is.
+            is_signal = isinstance(error, Interrupted)
+            late = WeatherError(str(error), permanent=True, kind="out of time")
+            return error if is_signal else late
+        if self._active or self._rate.wait_s() < self._deadline.remaining_s():
+            return None
+        return WeatherError(
+            "not asked for in this run: OPENWEATHERMAP_CALLS_PER_MINUTE is used up, and the run "
+            "would be over before it may go on. A later run begins with it.",
+            permanent=True,
+            kind="left for a later run",
+        )
 
     def _start(self) -> None:
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
-            self._waiting.append(heapq.heappop(self._later)[2])
-        while self._waiting and self._idle:
-            attempt, curl = self._waiting.popleft(), self._idle.pop()
+            self._again.append(heapq.heappop(self._later)[2])
+        if now < self._resume_s:
+            return
+        while (self._again or self._next) and len(self._active) < self._allowed:
+            if self._hold() or not self._rate.take():
+                return
+            if self._again:
+                attempt = self._again.popleft()
+            else:
+                assert self._next  # noqa: S101  (the loop's condition)
+                attempt, self._next = self._next, self._take_place()
+            curl = self._idle.pop() if self._idle else self._client.new_handle()
             self._client.aim(curl, attempt)
             self._active[curl] = attempt
             self._multi.add_handle(curl)
@@ -326,19 +324,21 @@ class _Run:
             except IngestError as error:
                 yield attempt, error
         for curl, code, _message in failed:
-            yield self._release(curl), self._client.curl_error(code)
+            yield self._release(curl), curl_error(code, self._client.url, self._client.host)
 
     def _release(self, curl: pycurl.Curl) -> _Try:
         self._multi.remove_handle(curl)
         self._idle.append(curl)
         return self._active.pop(curl)
 
-    def _again(self, attempt: _Try, error: WeatherError) -> bool:
+    def _goes_on(self, attempt: _Try, error: IngestError) -> bool:
         """Put a place back in line, if another attempt makes sense and there is time for it."""
-        if error.permanent or attempt.attempt >= ATTEMPTS:
+        if isinstance(error, BlockedError):
+            return self._stands_still(attempt)
+        if not isinstance(error, WeatherError) or error.permanent or attempt.attempt >= ATTEMPTS:
             return False
         pause_s = self._client.pause_s(attempt.attempt)
-        if pause_s >= self._client.deadline.remaining_s():
+        if pause_s >= self._deadline.remaining_s():
             return False
         log.debug(
             "%s: %s Attempt %d of %d in %.1f s.",
@@ -351,26 +351,53 @@ class _Run:
         heapq.heappush(self._later, (time.monotonic() + pause_s, id(attempt), attempt))
         return True
 
-    def _give_up(self, error: IngestError) -> Iterator[Failure]:
-        left = [*self._active.values(), *self._waiting, *(entry[2] for entry in self._later)]
-        yield from (Failure(attempt.place, error) for attempt in left)
+    def _stands_still(self, attempt: _Try) -> bool:
+        """After the first 429: a pause for all, then one request at a time until one succeeds. A
+        second block, or no time for the pause, ends the run, and so does having nothing else to
+        ask for: the next run is soon enough."""
+        pause_s = self._client.block_pause_s
+        if attempt.started_s <= self._blocked_s:  # it was under way when the block was noticed
+            self._again.appendleft(attempt)
+            return True
+        others = self._next or self._again or self._later or self._active
+        if self._blocked_s or not others or pause_s >= self._deadline.remaining_s():
+            return False
+        log.warning("OpenWeatherMap has blocked the account (429); going on in %.0f s.", pause_s)
+        self._blocked_s = time.monotonic()
+        self._resume_s = self._blocked_s + pause_s
+        self._allowed = 1
+        self._again.appendleft(attempt)
+        return True
+
+    def _give_up(self, error: IngestError) -> Iterator[list[Result]]:
+        """Fail every place that is left, some at a time, for they may be many."""
+        left = [*self._active.values(), *self._again, *(entry[2] for entry in self._later)]
+        yield [Failure(attempt.place, error) for attempt in left]
+        while self._next:
+            some: list[Result] = []
+            while self._next and len(some) < 1000:
+                some.append(Failure(self._next.place, error))
+                self._next = self._take_place()
+            yield some
 
     def _wait(self) -> None:
-        """Until something can have happened: data, a retry's time, the deadline."""
-        wait_s = min(SLICE_S, self._client.deadline.remaining_s())
+        """Until something can have happened: data, a retry's time, leave to go on, the deadline."""
+        wait_s = min(SLICE_S, self._deadline.remaining_s())
         if self._later:
             wait_s = min(wait_s, max(0.0, self._later[0][0] - time.monotonic()))
         if not self._active:
-            if self._later:
-                time.sleep(wait_s)
+            if self._next or self._again or self._later:
+                time.sleep(min(wait_s, self._idle_s()))
             return
         timeout_ms = self._multi.timeout()
         if timeout_ms >= 0:
             wait_s = min(wait_s, timeout_ms / 1000)
         self._multi.select(wait_s)
 
-
-def _out_of_time(deadline: Deadline) -> IngestError:
-    """A deadline is the weather's fault here; a signal is nobody's, and stays what it is."""
-    error = deadline.error("before its weather came")
-    return error if isinstance(error, Interrupted) else WeatherError(str(error), permanent=True)
+    def _idle_s(self) -> float:
+        """Seconds until a request may be started, where none is under way."""
+        if not (self._next or self._again):
+            return SLICE_S
+        if self._hold():
+            return SLICE_S / 10
+        return max(0.0, self._resume_s - time.monotonic(), self._rate.wait_s())

@@ -1,9 +1,9 @@
 """WEATHER_PLACES: one place, a list of them, or `@file` with one a line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from logs import log
 from weather import Place, parse_place
@@ -19,14 +19,39 @@ class _Item(NamedTuple):
     where: str
 
 
-def read_places(value: str, folder: Path) -> tuple[Place, ...]:
+class Places(Sequence[Place]):
+    """Places in the order they were named. Holds their names alone, for they may be many."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Place: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Places": ...
+
+    def __getitem__(self, index: int | slice) -> "Place | Places":
+        if isinstance(index, slice):
+            return Places(self.names[index])
+        return parse_place(self.names[index])
+
+    def __repr__(self) -> str:
+        return f"Places({list(self.names[:NAMED])!r}{', ...' if len(self) > NAMED else ''})"
+
+
+def read_places(value: str, folder: Path) -> Places:
     """Read places with `;` or newlines between; `@file` stands for the lines of a file.
 
     A place named twice is asked for once, and a warning says so. folder: where relative files are.
 
     Raises ValueError that names every text that is no place, with file and line.
     """
-    places: dict[tuple[tuple[str, str], ...], tuple[Place, str]] = {}
+    names: list[str] = []
+    seen: dict[int, str] = {}  # by hash: the queries themselves would take more room than the names
     problems: list[str] = []
     twice: list[str] = []
     for item in _items(value, folder, problems):
@@ -35,24 +60,24 @@ def read_places(value: str, folder: Path) -> tuple[Place, ...]:
         except ValueError as error:
             problems.append(f"{item.where}: {error}" if item.where else str(error))
             continue
-        if place.query in places:
-            first = places[place.query][1]
+        first = seen.setdefault(hash(place.query), item.where)
+        if len(seen) == len(names):
             twice.append(f"{place.name} ({item.where}; first: {first})" if first else place.name)
         else:
-            places[place.query] = (place, item.where)
+            names.append(place.name)
     if problems:
         raise ValueError("; ".join(_some(problems)))
-    if not places:
+    if not names:
         raise ValueError("it names no place")
     if twice:
         named = "; ".join(_some(twice))
         log.warning("%d places stand more than once and are asked for once: %s.", len(twice), named)
-    return tuple(place for place, _ in places.values())
+    return Places(names)
 
 
 def _items(value: str, folder: Path, problems: list[str]) -> Iterator[_Item]:
-    for text in re.split(r"[;\n]", value):
-        text = text.strip()
+    for part in re.split(r"[;\n]", value):
+        text = part.strip()
         if text.startswith("@"):
             yield from _lines(folder / Path(text[1:].strip()).expanduser(), problems)
         elif text:
@@ -61,18 +86,17 @@ def _items(value: str, folder: Path, problems: list[str]) -> Iterator[_Item]:
 
 def _lines(path: Path, problems: list[str]) -> Iterator[_Item]:
     """The places of a file: UTF-8, one a line; blank lines and what follows a # do not count."""
+    number = 0
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, 1):
+                place = line.partition("#")[0].strip()
+                if place:
+                    yield _Item(place, f"{path}, line {number}")
     except OSError as error:
         problems.append(f"{path} cannot be read: {error.strerror}")
-        return
-    except UnicodeDecodeError as error:
-        problems.append(f"{path} is not UTF-8 (byte {error.start})")
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        place = line.partition("#")[0].strip()
-        if place:
-            yield _Item(place, f"{path}, line {number}")
+    except UnicodeDecodeError:
+        problems.append(f"{path} is not UTF-8, somewhere after line {number}")
 
 
 def _some(texts: list[str]) -> list[str]:

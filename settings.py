@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deadline import Deadline, Task
 from errors import DeliveryError, IngestError, SettingsError
 from logs import FORMATS, LEVELS, redact
-from places import read_places
-from weather import DEFAULT_MEASURES, MEASURES, UNITS, Place
+from places import Places, read_places
+from weather import DEFAULT_MEASURES, MEASURES, UNITS
 
 if TYPE_CHECKING:
     from aws import Aws
@@ -130,7 +130,7 @@ def _measures(value: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _places(value: str) -> tuple[Place, ...]:
+def _places(value: str) -> Places:
     return read_places(value, HOME)
 
 
@@ -200,7 +200,7 @@ class Settings:
         "What your plan allows: never exceeded, also by runs that follow each other.",
         "60",
     )
-    places: tuple[Place, ...] = _setting(
+    places: Places = _setting(
         "WEATHER_PLACES",
         _places,
         "Places, with ';' or newlines between: City,CC, a city id, lat,lon, zip:CODE,CC, or @file "

@@ -165,7 +165,7 @@ class TimestreamWriter:
 
     def _failed(self, error: Exception, records: Sequence[Record]) -> Outcome:
         code, message, listed = _answer(error)
-        if code == "RejectedRecordsException" and listed:
+        if code == "RejectedRecordsException" and _fits(listed, records):
             return _partial_success(records, listed)
         if code == "ValidationException":
             if len(records) == 1:
@@ -207,6 +207,11 @@ def _answer(error: Exception) -> tuple[str, str, list[Any]]:
     response = getattr(error, "response", None) or {}
     said = response.get("Error", {})
     return said.get("Code", ""), said.get("Message", ""), response.get("RejectedRecords", [])
+
+
+def _fits(listed: list[Any], records: Sequence[Record]) -> bool:
+    """Whether the list of rejections can be of this call."""
+    return bool(listed) and all(0 <= each.get("RecordIndex", -1) < len(records) for each in listed)
 
 
 def _partial_success(records: Sequence[Record], listed: Iterable[Any]) -> Outcome:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from embedded.exchange import Answer, Exchange, Request
 
-DRIPPED_BODY_LENGTH = 1_000_000_000
+DRIPPED_BODY_LENGTH = 10_000  # what a client with a limit still begins to read
 ANY_ACTION = "*"
 
 

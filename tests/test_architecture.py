@@ -14,9 +14,11 @@ from tests.conftest import ROOT, Program
 LAYERS = (
     {"errors"},
     {"weather", "deadline", "logs"},
-    {"aws", "journal", "places"},
+    {"summary"},
+    {"aws", "curl", "journal", "places", "rate"},
     {"settings", "openweathermap", "timestream_writer", "run_lock", "store", "healthcheck"},
-    {"delivery"},
+    {"delivery", "progress"},
+    {"stream"},
     {"commands"},
     {"ingest_weather"},
 )
@@ -66,9 +68,12 @@ def test_imports_point_one_way(path: Path) -> None:
             assert layer(module) < layer(here), f"{path.name} imports {module}"
 
 
-def test_only_openweathermap_imports_pycurl() -> None:
+def test_only_those_that_speak_http_import_pycurl_and_one_of_them_makes_handles() -> None:
     files = [*PRODUCTION.values(), *COMMANDS]
-    assert [path.name for path in files if "pycurl" in imports(path)] == ["openweathermap.py"]
+    names = {path.name for path in files if "pycurl" in imports(path)}
+    assert names == {"curl.py", "healthcheck.py", "openweathermap.py"}
+    makers = {path.name for path in files if "pycurl.Curl()" in path.read_text(encoding="utf-8")}
+    assert makers == {"curl.py"}
 
 
 def test_the_table_of_measures_and_the_errors_stand_alone() -> None:

@@ -353,9 +353,7 @@ def test_a_reader_that_has_gone_makes_no_traceback(
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        run = program.run(
-            *arguments, capture_output=False, stdout=writing, stderr=subprocess.PIPE
-        )
+        run = program.run(*arguments, capture_output=False, stdout=writing, stderr=subprocess.PIPE)
     finally:
         os.close(writing)
     assert (run.returncode, run.stderr) == (0, "")
@@ -465,9 +463,7 @@ def test_services_that_repeat_the_credentials_do_not_bring_them_into_the_output(
 ) -> None:
     env_file = tmp_path / "credentials.env"
     env_file.write_text("".join(f"{name}={value}\n" for name, value in CREDENTIALS.items()))
-    plain = {
-        name: value for name, value in program.environment.items() if name not in CREDENTIALS
-    }
+    plain = {name: value for name, value in program.environment.items() if name not in CREDENTIALS}
     if where == "environment":
         program, arguments = Program({**plain, **CREDENTIALS}), ["-v"]
     else:

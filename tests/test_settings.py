@@ -114,7 +114,7 @@ def test_the_stronger_source_wins(
         layers["command line"],
         layers["secret"],
     )
-    assert found.places == (parse_place("London,GB"),)
+    assert list(found.places) == [parse_place("London,GB")]
 
 
 @pytest.mark.parametrize("layer", LAYERS)

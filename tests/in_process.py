@@ -1,0 +1,167 @@
+"""Runs of the program within the test's own process: real PycURL, boto3 and SQLite, no start-up.
+
+A run can be killed at any step: from there on every statement, request and write of it fails, which
+is what a process that no longer exists can do.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import boto3
+import botocore.httpsession
+import pytest
+from botocore.retries.standard import ExponentialBackoff
+
+import aws as our_aws
+import ingest_weather
+import openweathermap
+from deadline import Deadline
+from embedded.aws import EmbeddedAws
+from embedded.openweathermap import EmbeddedOpenWeatherMap
+from errors import IngestError
+from ingest_weather import Run, Summary
+from tests.conftest import API_KEY
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Steps:
+    """Counts what a run does to the outside world, and kills it at one of these steps."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.taken = 0
+        self.kill_at = 0
+
+    def begin(self, kill_at: int = 0) -> None:
+        """kill_at: the number of the last step; 0 for none."""
+        with self._lock:
+            self.taken, self.kill_at = 0, kill_at
+
+    def __call__(self, *_: object) -> None:
+        with self._lock:
+            self.taken += 1
+            if self.kill_at and self.taken >= self.kill_at:
+                raise Killed
+
+    @property
+    def killed(self) -> bool:
+        return bool(self.kill_at) and self.taken >= self.kill_at
+
+
+def around(step: Callable[..., None], call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call, with a step before it and a step after it."""
+
+    def stepping(*args: Any, **options: Any) -> Any:
+        step()
+        result = call(*args, **options)
+        step()
+        return result
+
+    return stepping
+
+
+def stepping_connection(step: Callable[..., None]) -> type[sqlite3.Connection]:
+    """A connection that takes a step before and after each statement, commits among them."""
+
+    class Connection(sqlite3.Connection):
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            step()
+            cursor = super().execute(*args)
+            step()
+            return cursor
+
+        def executemany(self, *args: Any) -> sqlite3.Cursor:
+            step()
+            cursor = super().executemany(*args)
+            step()
+            return cursor
+
+    return Connection
+
+
+class InProcess:
+    """Runs the program, once per call of `run`, on one boto3 session."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps = Steps()
+        self._clients: list[Any] = []
+        self._connections: list[sqlite3.Connection] = []
+        runs = self
+        session = boto3.session.Session(region_name="us-east-1")
+
+        class OneSession(our_aws.Aws):
+            def __init__(self, deadline: Deadline, timeout_s: float) -> None:
+                self.deadline = deadline
+                self._timeout_s = timeout_s
+                self._session = session
+
+            def _client(self, *args: Any, **options: Any) -> Any:
+                client = super()._client(*args, **options)
+                runs._clients.append(client)
+                return client
+
+        connect = sqlite3.connect
+
+        def connect_stepping(*args: Any, **options: Any) -> sqlite3.Connection:
+            self.steps()
+            db = connect(*args, factory=stepping_connection(self.steps), **options)
+            self._connections.append(db)
+            return db
+
+        monkeypatch.setattr(our_aws, "Aws", OneSession)
+        monkeypatch.setattr(sqlite3, "connect", connect_stepping)
+        monkeypatch.setattr(ingest_weather, "start_logging", lambda *_: None)
+        monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
+        monkeypatch.setattr(openweathermap, "BACKOFF_BASE_S", 0.0)
+        http, client = botocore.httpsession.URLLib3Session, openweathermap.WeatherClient
+        monkeypatch.setattr(http, "send", around(self.steps, http.send))
+        monkeypatch.setattr(client, "aim", around(self.steps, client.aim))
+        monkeypatch.setattr(client, "read", around(self.steps, client.read))
+
+    def run(self, *arguments: str, kill_at: int = 0, seconds: float = 60) -> Summary | None:
+        """One run: its summary, or None when it was killed."""
+        self.steps.begin(kill_at)
+        run = Run(ingest_weather.parse_arguments(list(arguments)), Deadline(seconds))
+        try:
+            try:
+                run.go()
+            except IngestError as error:
+                run.failed(error)
+            run.report()
+            return run.summary
+        except Killed:
+            return None
+        finally:
+            self._leave(run)
+
+    def _leave(self, run: Run) -> None:
+        """What the end of a process does: it lets go of locks, files and connections."""
+        if self.steps.killed:
+            for db in self._connections:
+                with suppress(sqlite3.Error):
+                    db.interrupt()
+        for db in self._connections:
+            with suppress(sqlite3.Error):
+                sqlite3.Connection.close(db)
+        for client in self._clients:
+            client.close()
+        self._connections.clear()
+        self._clients.clear()
+        if run._lock:
+            run._lock.release()
+
+
+def environment(aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap) -> dict[str, str]:
+    """The settings of runs within the process; no secret, for moto is slow."""
+    return {
+        **aws.environment(),
+        "OPENWEATHERMAP_URL": weather.url,
+        "OPENWEATHERMAP_API_KEY": API_KEY,
+        "WEATHER_SECRET_ID": "",
+    }
