@@ -23,6 +23,10 @@ PAGE = 500
 SETTLE_EVERY_S = 0.5
 
 
+# Place, time and measure: what is stored there has versions.
+_Point = tuple[str, int, str]
+
+
 class Writer(Protocol):
     """One destination."""
 
@@ -83,7 +87,7 @@ class Delivery:
         self._page: deque[Entry] = deque()
         self._last_id = 0
         self._settled: list[Entry] = []
-        self._unsettled: set[tuple[str, int]] = set()
+        self._unsettled: set[_Point] = set()
         self._refused: list[RejectedRecord] = []
         self._settled_at = time.monotonic()
         self.result = Delivered()
@@ -140,13 +144,13 @@ class Delivery:
             if entries:
                 self._last_id = entries[-1].id
         count = records = 0
-        observed: set[tuple[str, int]] = set()
+        observed: set[_Point] = set()
         for entry in self._page:
             records += len(entry.observation.values)
             if records > MAX_RECORDS_PER_CALL or self._is_unsettled(entry, observed):
                 break
             count += 1
-            observed.add(_observed(entry))
+            observed |= _points(entry)
         if not count or (records < MAX_RECORDS_PER_CALL and not all_fetched):
             return None
         self._unsettled |= observed
@@ -155,11 +159,12 @@ class Delivery:
             entries, [each for entry in entries for each in records_of(entry.observation)]
         )
 
-    def _is_unsettled(self, entry: Entry, observed: set[tuple[str, int]]) -> bool:
+    def _is_unsettled(self, entry: Entry, observed: set[_Point]) -> bool:
         """Another version of it is in this batch, or was sent and not settled."""
-        if _observed(entry) in self._unsettled:
+        points = _points(entry)
+        if not points.isdisjoint(self._unsettled):
             self._settle()
-        return _observed(entry) in observed or _observed(entry) in self._unsettled
+        return not (points.isdisjoint(observed) and points.isdisjoint(self._unsettled))
 
     def _send(self, batch: _Batch) -> None:
         if self._threads < self._writers:
@@ -202,13 +207,14 @@ class Delivery:
     def _settle(self) -> None:
         if self._settled:
             self._store.settle(self._settled, self._refused, time.time_ns() // 1_000_000)
-            self._unsettled.difference_update(map(_observed, self._settled))
+            self._unsettled.difference_update(*map(_points, self._settled))
             self._settled, self._refused = [], []
         self._settled_at = time.monotonic()
 
 
-def _observed(entry: Entry) -> tuple[str, int]:
-    return entry.observation.place.name, entry.observation.time_ms
+def _points(entry: Entry) -> set[_Point]:
+    observation = entry.observation
+    return {(observation.place.name, observation.time_ms, name) for name in observation.values}
 
 
 def _whose(batch: _Batch, outcome: Outcome) -> list[RejectedRecord]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from errors import JournalError
-from weather import Observation, Place, iso_time
+from weather import MEASURES, Observation, Place, iso_time
 
 # "WxJr": tells our file from another program's.
 APPLICATION_ID = 0x57784A72
@@ -211,7 +211,7 @@ class Journal:
                 "WHERE state = 'pending' AND target = ? AND id > ? ORDER BY id LIMIT ?",
                 (self._target, after, limit),
             ).fetchall()
-        return [Entry(row[0], _observation(row[1:])) for row in rows]
+            return [Entry(row[0], _observation(row[1:])) for row in rows]
 
     def settle(
         self, delivered: Iterable[Entry], rejected: Sequence[RejectedRecord], now_ms: int
@@ -310,18 +310,18 @@ class Journal:
                 "FROM observation WHERE state = 'rejected' AND time_ms < ? ORDER BY id",
                 (before_ms if before_ms is not None else 2**62,),
             ).fetchall()
-        entries = [
-            RejectedEntry(
-                id=row[0],
-                target=row[1],
-                observation=_observation(row[6:]),
-                reason=row[2],
-                existing_version=row[3],
-                attempts=row[4],
-                rejected_ms=row[5],
-            )
-            for row in rows
-        ]
+            entries = [
+                RejectedEntry(
+                    id=row[0],
+                    target=row[1],
+                    observation=_observation(row[6:]),
+                    reason=row[2],
+                    existing_version=row[3],
+                    attempts=row[4],
+                    rejected_ms=row[5],
+                )
+                for row in rows
+            ]
         return [
             entry
             for entry in entries
@@ -431,8 +431,17 @@ def _observation(row: tuple[str, str, str, str, str, int, int, int, str]) -> Obs
         city_id,
         time_ms,
         version,
-        json.loads(measures),
+        _load(measures),
     )
+
+
+def _load(measures: str) -> dict[str, str]:
+    values: dict[str, str] | None = None
+    with suppress(ValueError):
+        values = json.loads(measures)
+    if not isinstance(values, dict) or not values.keys() <= MEASURES.keys():
+        raise _UnreadableRowError(f"a row holds {measures[:40]!r}, which are no measures")
+    return values
 
 
 def _dump(values: dict[str, str]) -> str:
@@ -478,6 +487,10 @@ def _migrate(db: sqlite3.Connection, version: int) -> None:
     db.execute("COMMIT")
 
 
+class _UnreadableRowError(Exception):
+    """A row that this program has not written."""
+
+
 @contextmanager
 def journal_errors(path: Path) -> Iterator[None]:
     """SQLite's and the system's errors as JournalError, with what to do next."""
@@ -485,10 +498,15 @@ def journal_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
+        if "decode to UTF-8" in str(error):  # raised by Python's module, which has no name for it
+            name = "SQLITE_CORRUPT"
         corrupt = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
         raise JournalError(
             f"The journal {path}: {error}. {_help(name)}", corrupt=corrupt
         ) from error
+    except _UnreadableRowError as error:
+        damage = f"The journal {path}: {error}. {_help('SQLITE_CORRUPT')}"
+        raise JournalError(damage, corrupt=True) from error
     except OSError as error:
         raise JournalError(f"The journal {path}: {error.strerror}. {_help('')}") from error
 

@@ -39,6 +39,12 @@ class Places(Sequence[Place]):
             return Places(self.names[index])
         return parse_place(self.names[index])
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places) and list(self.names) == list(other.names)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.names))
+
     def __repr__(self) -> str:
         return f"Places({list(self.names[:NAMED])!r}{', ...' if len(self) > NAMED else ''})"
 

@@ -5,6 +5,7 @@ Nothing leaves the machine, and nothing stays on it.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,9 @@ def main(arguments: Sequence[str] = ()) -> int:
         EmbeddedOpenWeatherMap(api_key=KEY) as weather,
         tempfile.TemporaryDirectory(prefix="ingest-weather-demo-") as home,
     ):
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
+        os.environ.update(aws.environment())  # moto looks for the user's profile, too
         aws.put_secret(SECRET, json.dumps({"OPENWEATHERMAP_API_KEY": KEY}))
         aws.make_table(DATABASE, TABLE)
         environment = {**aws.environment(), "OPENWEATHERMAP_URL": weather.url, "HOME": home}

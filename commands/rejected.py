@@ -65,7 +65,12 @@ def _decide(journal: Journal, entries: list[RejectedEntry], options: argparse.Na
 def _confirmed(count: int) -> bool:
     if not sys.stdin.isatty():
         raise IngestError("There is nobody to ask: say --yes to discard without asking.")
-    return input(f"Discard {count} records for good? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        answer = input(f"Discard {count} records for good? [y/N] ")
+    except EOFError:
+        print()
+        return False
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _show(entries: list[RejectedEntry], *, as_json: bool) -> None:

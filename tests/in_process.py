@@ -16,9 +16,11 @@ import pytest
 from botocore.retries.standard import ExponentialBackoff
 
 import aws as our_aws
+import delivery
 import ingest_weather
 import openweathermap
 from deadline import Deadline
+from delivery import Delivery
 from embedded.aws import EmbeddedAws
 from embedded.openweathermap import EmbeddedOpenWeatherMap
 from errors import IngestError
@@ -35,7 +37,13 @@ class Steps:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._dead: set[threading.Thread] = set()
         self.taken = 0
+        self.kill_at = 0
+
+    def bury(self, threads: set[threading.Thread]) -> None:
+        """These belong to a process that is gone: they take no step any more."""
+        self._dead = {thread for thread in self._dead | threads if thread.is_alive()}
         self.kill_at = 0
 
     def begin(self, kill_at: int = 0) -> None:
@@ -44,14 +52,12 @@ class Steps:
             self.taken, self.kill_at = 0, kill_at
 
     def __call__(self, *_: object) -> None:
+        if threading.current_thread() in self._dead:
+            raise Killed
         with self._lock:
             self.taken += 1
             if self.kill_at and self.taken >= self.kill_at:
                 raise Killed
-
-    @property
-    def killed(self) -> bool:
-        return bool(self.kill_at) and self.taken >= self.kill_at
 
 
 def around(step: Callable[..., None], call: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,20 +73,19 @@ def around(step: Callable[..., None], call: Callable[..., Any]) -> Callable[...,
 
 
 def stepping_connection(step: Callable[..., None]) -> type[sqlite3.Connection]:
-    """A connection that takes a step before and after each statement, commits among them."""
+    """A connection that takes a step before each statement, and after each commit."""
 
     class Connection(sqlite3.Connection):
         def execute(self, *args: Any) -> sqlite3.Cursor:
             step()
             cursor = super().execute(*args)
-            step()
+            if args[0] == "COMMIT":
+                step()
             return cursor
 
         def executemany(self, *args: Any) -> sqlite3.Cursor:
             step()
-            cursor = super().executemany(*args)
-            step()
-            return cursor
+            return super().executemany(*args)
 
     return Connection
 
@@ -92,6 +97,7 @@ class InProcess:
         self.steps = Steps()
         self._clients: list[Any] = []
         self._connections: list[sqlite3.Connection] = []
+        self._deliveries: list[Delivery] = []
         runs = self
         session = boto3.session.Session(region_name="us-east-1")
 
@@ -114,6 +120,12 @@ class InProcess:
             self._connections.append(db)
             return db
 
+        class KnownDelivery(Delivery):
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **options)
+                runs._deliveries.append(self)
+
+        monkeypatch.setattr(delivery, "Delivery", KnownDelivery)
         monkeypatch.setattr(our_aws, "Aws", OneSession)
         monkeypatch.setattr(sqlite3, "connect", connect_stepping)
         monkeypatch.setattr(ingest_weather, "start_logging", lambda *_: None)
@@ -127,6 +139,7 @@ class InProcess:
     def run(self, *arguments: str, kill_at: int = 0, seconds: float = 60) -> Summary | None:
         """One run: its summary, or None when it was killed."""
         self.steps.begin(kill_at)
+        before = set(threading.enumerate())
         run = Run(ingest_weather.parse_arguments(list(arguments)), Deadline(seconds))
         try:
             try:
@@ -138,14 +151,14 @@ class InProcess:
         except Killed:
             return None
         finally:
+            self.steps.bury(set(threading.enumerate()) - before)
             self._leave(run)
 
     def _leave(self, run: Run) -> None:
-        """What the end of a process does: it lets go of locks, files and connections."""
-        if self.steps.killed:
-            for db in self._connections:
-                with suppress(sqlite3.Error):
-                    db.interrupt()
+        """What the end of a process does: it lets go of locks, files, connections and threads."""
+        for each in self._deliveries:
+            for _ in range(each._threads):
+                each._jobs.put(None)
         for db in self._connections:
             with suppress(sqlite3.Error):
                 sqlite3.Connection.close(db)
@@ -153,6 +166,7 @@ class InProcess:
             client.close()
         self._connections.clear()
         self._clients.clear()
+        self._deliveries.clear()
         if run._lock:
             run._lock.release()
 

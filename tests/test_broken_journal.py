@@ -113,10 +113,10 @@ def test_a_disk_that_is_full_since_stops_no_delivery_and_loses_nothing(
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB without any space left."""
+    """A file system of 1 MiB without any space left."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("file systems cannot be mounted here")
     try:
@@ -227,8 +227,12 @@ def test_a_scribbled_page_stops_no_delivery(
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(b'{"CurrentTemp"', b'{"CurrentTemp!'), (b'{"CurrentTemp"', b'{"CurrentTerm"')],
-    ids=["no JSON", "no such measure"],
+    [
+        (b'{"CurrentTemp"', b'{"CurrentTemp!'),
+        (b'{"CurrentTemp"', b'{"CurrentTerm"'),
+        (b'{"CurrentTemp"', b'{"Current\xff\xfe\xfd\xfc"'),
+    ],
+    ids=["no JSON", "no such measure", "no UTF-8"],
 )
 def test_a_pending_row_that_makes_no_sense_stops_no_delivery(
     journal: Path,

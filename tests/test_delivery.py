@@ -102,7 +102,7 @@ sizes = st.lists(st.integers(1, len(MEASURES)), max_size=60)
 def of_sizes(counts: list[int]) -> list[Observation]:
     names = list(MEASURES)
     return [
-        observed(LONDON, T0_MS + number, 1, **dict.fromkeys(names[:count], str(number)))
+        observed(LONDON, T0_MS + number, 1 + number, **dict.fromkeys(names[:count], str(number)))
         for number, count in enumerate(counts)
     ]
 

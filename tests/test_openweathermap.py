@@ -21,7 +21,14 @@ from deadline import Deadline
 from embedded.exchange import Exchange, Request
 from embedded.faults import Fault, answer, empty, reset, stall, truncate
 from embedded.openweathermap import EmbeddedOpenWeatherMap
-from errors import AccessError, IngestError, Interrupted, ReplyError, WeatherError
+from errors import (
+    AccessError,
+    BlockedError,
+    IngestError,
+    Interrupted,
+    ReplyError,
+    WeatherError,
+)
 from openweathermap import ATTEMPTS, MAX_BODY_BYTES, Failure, WeatherClient
 from tests.conftest import API_KEY
 from weather import DEFAULT_MEASURES, Observation, parse_place
@@ -295,7 +302,7 @@ def test_a_redirect_is_not_followed(weather: EmbeddedOpenWeatherMap, status: int
         (b'{"message":"","cod":"404"}', WeatherError, "no such place", 1),
         (b'{"error":"404"}', WeatherError, "no such place", 1),
         (b'{"cod":401,"message":"Invalid API key."}', AccessError, "two hours", 1),
-        (b'{"cod":429,"message":"blocked"}', WeatherError, "prolongs it", 1),
+        (b'{"cod":429,"message":"blocked"}', BlockedError, "prolongs it", 1),
         (b'{"cod":"400","message":"Nothing to geocode"}', WeatherError, "check the place", 1),
         (b'{"cod":"500","message":"Internal error"}', WeatherError, "out of order", 4),
         (b'{"cod":"oops","message":"what"}', ReplyError, "cod 'oops': what", 1),

@@ -18,6 +18,7 @@ from deadline import Deadline
 from embedded.aws import EmbeddedAws
 from errors import AccessError, DeliveryError, SettingsError, Status
 from logs import redact
+from places import Places
 from settings import (
     DECLARED,
     DEFAULT_URL,
@@ -81,7 +82,7 @@ def test_the_key_alone_is_enough() -> None:
         "secret_id": "weather-ingest",
         "api_key": KEY,
         "url": DEFAULT_URL,
-        "places": (parse_place("London,GB"),),
+        "places": Places(["London,GB"]),
         "units": "metric",
         "measures": DEFAULT_MEASURES,
         "database": "TIMESTREAM-DEMO",
@@ -265,7 +266,7 @@ RIGHT = [
         "WEATHER_PLACES",
         "London,GB; 2643743\n\nParis,FR;;London,GB",
         "places",
-        (parse_place("London,GB"), parse_place("2643743"), parse_place("Paris,FR")),
+        Places(["London,GB", "2643743", "Paris,FR"]),
     ),
 ]
 
