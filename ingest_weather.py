@@ -7,6 +7,7 @@ measure to Timestream, one summary, one exit status.
 
 import argparse
 import gc
+import json
 import logging
 import os
 import signal
@@ -21,12 +22,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from deadline import Deadline, Task
 from errors import IngestError, JournalError, Status
-from logs import log, recent_lines, start_logging
+from logs import RUN_ID, log, recent_lines, start_logging
 from summary import Summary
 
 if TYPE_CHECKING:
     from aws import Aws
-    from delivery import Delivered
+    from delivery import Delivery
     from openweathermap import WeatherClient
     from run_lock import RunLock
     from settings import Settings
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 # The deadline until the settings are known.
 FIRST_DEADLINE_S = 120.0
 
+# commands/NAME.py each, with main(arguments, options of this command line) -> exit status.
+COMMANDS = {
+    "rejected": "list the records that were refused, put them back, or drop them",
+    "demo": "show the whole job on services of this machine",
+}
+
 DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -44,24 +51,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     start_logging()
     arguments = parse_arguments(argv)
+    start_logging(log_level(arguments))
     try:
-        if arguments.command == "demo":
-            from commands.demo import main as demo
-
-            return demo(arguments.rest)
-        if arguments.command == "rejected":
-            from commands.rejected import main as rejected
-
-            return rejected(arguments.rest, arguments.env_file)
+        if arguments.command:
+            return int(run_command(arguments))
         return int(run_once(arguments))
     except IngestError as error:
         log.error("%s", error)
         return int(error.status)
-    except BrokenPipeError:  # whoever read standard output has seen enough
-        return int(Status.OK)
     except Exception:  # noqa: BLE001  (shown in full, and told apart by its status)
         log.critical("This is a bug in ingest_weather.py. Please report it.", exc_info=True)
         return int(Status.SOFTWARE)
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    """One of the operator's commands, imported only here: none is on cron's path."""
+    from importlib import import_module
+
+    command = import_module(f"commands.{arguments.command}")
+    status: int = command.main(arguments.rest, arguments)
+    return status
 
 
 def run_once(arguments: argparse.Namespace) -> Status:
@@ -76,6 +85,7 @@ def run_once(arguments: argparse.Namespace) -> Status:
     except Exception as error:  # noqa: BLE001  (a bug: shown in full by main, once all is told)
         run.summary.statuses.add(Status.SOFTWARE)
         run.bug = error
+    run.close()
     run.report()
     if run.bug:
         raise run.bug
@@ -105,6 +115,9 @@ class Run:
         self.bug: Exception | None = None
         self._healthcheck_url = ""
         self._lock: RunLock | None = None
+        self._store: Store | None = None
+        self._delivery: Delivery | None = None
+        self._forget_before_ms = 0
 
     def go(self) -> None:
         """All of it. Counts into the summary; raises IngestError for what ends the run."""
@@ -186,50 +199,51 @@ class Run:
         writer = TimestreamWriter(aws, settings.database, settings.table, settings.endpoint_url)
         # The way to the table is found while the weather is fetched.
         ready = Task(writer.discover, f"while the endpoint of {writer.target} was looked up")
-        store = Store(settings.journal, f"{aws.region}/{writer.target}", self.failed)
-        delivery = Delivery(
+        target = f"{aws.region}/{writer.target}"
+        self._store = store = Store(settings.journal, target, self.failed)
+        self._forget_before_ms = epoch_ms() - settings.journal_days * DAY_MS
+        self._delivery = delivery = Delivery(
             store, writer, ready, self.deadline, self._rejected, writers=settings.writers
         )
-        try:
-            stream = Stream(weather_client(settings, self.deadline), store, delivery, self.summary)
-            wanted = log.isEnabledFor(logging.INFO) and settings.log_format == "text"
-            stream.run(settings.places, settings.calls_per_minute, show=wanted)
-            result = delivery.finish()
-            if result.failure:
-                raise result.failure
-        finally:
-            self._count(delivery.result, store)
-            now_ms = time.time_ns() // 1_000_000
-            store.tidy(now_ms - settings.journal_days * DAY_MS, self.summary.fetched)
-            store.close()
+        stream = Stream(weather_client(settings, self.deadline), store, delivery, self.summary)
+        wanted = log.isEnabledFor(logging.INFO) and settings.log_format == "text"
+        stream.run(settings.places, settings.calls_per_minute, show=wanted)
+        result = delivery.finish()
+        if result.failure:
+            raise result.failure
 
     def _rejected(self, outcome: "Outcome", target: str) -> None:
         from timestream_writer import describe_rejections
 
-        log.error("%s", describe_rejections(outcome, target, time.time_ns() // 1_000_000))
+        log.error("%s", describe_rejections(outcome, target, epoch_ms()))
         self.summary.statuses.add(Status.DATAERR)
 
-    def _count(self, delivered: "Delivered", store: "Store") -> None:
-        """What was stored, and what was not."""
-        self.summary.stored = delivered.stored
-        self.summary.rejected = delivered.rejected
+    def close(self) -> None:
+        """Count what was stored and what was not, and leave the journal in order."""
+        self.summary.seconds = round(self.deadline.elapsed_s(), 3)
+        store, delivery = self._store, self._delivery
+        if not store or not delivery:
+            return
+        self.summary.stored = delivery.result.stored
+        self.summary.rejected = delivery.result.rejected
         self.summary.pending = store.count_pending()
         if lost := store.count_lost():
             log.error("Lost, for there is no usable journal: %d observations.", lost)
         for target, count in store.pending_elsewhere().items():
             log.warning("%d observations wait for a run that writes to %s.", count, target)
+        store.tidy(self._forget_before_ms, self.summary.fetched)
+        counts = json.dumps(self.summary.as_dict(failures=False))
+        store.end_run(int(self.summary.status), counts, epoch_ms())
+        store.close()
 
     def report(self) -> None:
         """The result on standard output where one was asked for, a line of log, a health check."""
-        self.summary.seconds = round(self.deadline.elapsed_s(), 3)
         if self.arguments.dry_run:
             from commands.tables import print_records, records_as_json
 
             if not self.arguments.json:
                 print_records(self.observations)
         if self.arguments.json:
-            import json
-
             result = self.summary.as_dict()
             if self.arguments.dry_run:
                 result["records"] = records_as_json(self.observations)
@@ -238,7 +252,7 @@ class Run:
         if self._healthcheck_url:
             from healthcheck import ping
 
-            lines = f"{recent_lines()}\n{self.summary}."
+            lines = f"{recent_lines()}\nrun {RUN_ID}: {self.summary}."
             quickly = self.deadline.stopped
             ping(self._healthcheck_url, int(self.summary.status), lines, quickly=quickly)
 
@@ -256,6 +270,10 @@ def weather_client(settings: "Settings", deadline: Deadline) -> "WeatherClient":
         deadline=deadline,
         concurrency=settings.concurrency,
     )
+
+
+def epoch_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def command_line(arguments: argparse.Namespace) -> dict[str, str]:
@@ -286,10 +304,12 @@ def log_level(arguments: argparse.Namespace) -> str:
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     statuses = "\n".join(f"  {int(each):2}  {each.meaning}" for each in sorted(Status))
+    commands = "\n".join(f"  {name:10} {does}" for name, does in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="ingest_weather.py",
         description="Fetch current weather from OpenWeatherMap and write it to Amazon Timestream.",
-        epilog=f"exit statuses:\n{statuses}\n\nSettings are described in config.example.env.",
+        epilog=f"commands:\n{commands}\n\nexit statuses:\n{statuses}\n\n"
+        "Settings are described in config.example.env.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -311,11 +331,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=["demo", "rejected"],
+        choices=list(COMMANDS),
         metavar="COMMAND",
-        help="without one: one run. demo: show the whole job on services on this machine. "
-        "rejected: list the records that were refused, put them back, or drop them. "
-        "COMMAND --help tells more",
+        help="none: one run; else one of those below (COMMAND --help tells more)",
     )
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser.parse_args(argv)

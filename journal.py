@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from errors import JournalError
 from weather import MEASURES, Observation, Place, iso_time
@@ -27,6 +28,9 @@ BUSY_TIMEOUT_S = 2.0
 
 # Delivered observations to prune in one run, at the least; twice what it added, where that is more.
 PRUNE_AT_LEAST = 1000
+
+# Runs whose ends are remembered.
+RUNS_KEPT = 1000
 
 # One list of statements a version: those at index n lead from version n to n + 1.
 _MIGRATIONS = (
@@ -75,6 +79,15 @@ _MIGRATIONS = (
             calls INTEGER NOT NULL
         ) STRICT
         """,
+        """
+        CREATE TABLE run (                         -- how the last runs ended
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            target TEXT NOT NULL,
+            ended_ms INTEGER NOT NULL,
+            status INTEGER NOT NULL,
+            summary TEXT NOT NULL                  -- JSON: the counts of --json
+        ) STRICT
+        """,
     ),
 )
 
@@ -114,6 +127,16 @@ class RejectedEntry:
         if self.existing_version is None and "version" not in self.reason.lower():
             return self.observation.version
         return max(now_ms, self.observation.version + 1, (self.existing_version or 0) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """How a run ended; summary: the counts that --json prints."""
+
+    target: str
+    ended_ms: int
+    status: int
+    summary: dict[str, Any]
 
 
 class Journal:
@@ -296,6 +319,26 @@ class Journal:
                 "WHERE state = 'delivered' AND changed_ms < ? ORDER BY changed_ms LIMIT ?)",
                 (before_ms, max(PRUNE_AT_LEAST, 2 * added)),
             )
+
+    def end_run(self, status: int, summary: str, now_ms: int) -> None:
+        """Remember how a run ended. Survives this process, not a power cut."""
+        with journal_errors(self.path), self._not_durable(), self._transaction():
+            self._db.execute(
+                "INSERT INTO run (target, ended_ms, status, summary) VALUES (?, ?, ?, ?)",
+                (self._target, now_ms, status, summary),
+            )
+            self._db.execute(
+                "DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?", (RUNS_KEPT,)
+            )
+
+    def runs(self, limit: int) -> list[PastRun]:
+        """The last runs of all targets, the latest first."""
+        with journal_errors(self.path):
+            rows = self._db.execute(
+                "SELECT target, ended_ms, status, summary FROM run ORDER BY id DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [PastRun(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
 
     def rejected(
         self, place: str = "", measure: str = "", before_ms: int | None = None

@@ -50,13 +50,17 @@ class _Recent(logging.Handler):
         self.lines.append(self.format(record))
 
 
+# Tells the lines of one run from those of another, wherever they are collected.
+RUN_ID = os.urandom(3).hex()
+
+
 def utc(record: logging.LogRecord) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
 
 
 class _TextFormatter(logging.Formatter):
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-8s %(message)s")
+        super().__init__(f"%(asctime)s %(levelname)-8s {RUN_ID} %(message)s")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         return utc(record)
@@ -70,6 +74,7 @@ class _JsonFormatter(logging.Formatter):
         entry = {
             "time": utc(record),
             "level": record.levelname,
+            "run": RUN_ID,
             "message": redact(record.getMessage()),
         }
         if record.exc_info:

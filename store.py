@@ -138,6 +138,14 @@ class Store:
             except JournalError as error:
                 self._give_up(error)
 
+    def end_run(self, status: int, summary: str, now_ms: int) -> None:
+        """Remember how this run ended. See Journal.end_run."""
+        if self._journal:
+            try:
+                self._journal.end_run(status, summary, now_ms)
+            except JournalError as error:
+                self._give_up(error)
+
     def count_pending(self) -> int:
         """How many wait for a later run, and how many will be lost with this process."""
         if self._journal:

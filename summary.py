@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from errors import IngestError, Status, most_urgent
+from logs import RUN_ID
 from weather import one_line
 
 # Places that a group of failures names.
@@ -75,9 +76,10 @@ class Summary:
     def status(self) -> Status:
         return most_urgent(self.statuses)
 
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
+    def as_dict(self, *, failures: bool = True) -> dict[str, object]:
+        """For --json, and without the failures for the journal."""
         result: dict[str, object] = {
+            "run": RUN_ID,
             "places": self.places,
             "fetched": self.fetched,
             "unchanged": self.unchanged,
@@ -88,7 +90,7 @@ class Summary:
             "seconds": self.seconds,
             "status": int(self.status),
         }
-        if self.failures:
+        if self.failures and failures:
             result["failures"] = self.failures
         return result
 

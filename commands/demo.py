@@ -4,6 +4,7 @@ Starts AWS and OpenWeatherMap on loopback and runs the real program, unchanged, 
 Nothing leaves the machine, and nothing stays on it.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -32,10 +33,18 @@ KEY = "a-key-that-only-the-demo-knows"
 METRIC = UNITS.index("metric")
 
 
-def main(arguments: Sequence[str] = ()) -> int:
+def make_parser() -> argparse.ArgumentParser:
+    """The command has no options of its own."""
+    return argparse.ArgumentParser(
+        prog="ingest_weather.py demo",
+        description="Run the whole job against an AWS and an OpenWeatherMap on this machine: one "
+        "run with its records, and one with a rejected record. Nothing leaves the machine.",
+    )
+
+
+def main(arguments: Sequence[str], _overall: argparse.Namespace) -> int:
     """Run the demo; its status is 0 where all went as it should, the rejection included."""
-    if arguments:
-        raise UsageError(f"demo takes no arguments, and was given {' '.join(arguments)!r}.")
+    make_parser().parse_args(arguments)
     try:
         from embedded.aws import EmbeddedAws
         from embedded.openweathermap import EmbeddedOpenWeatherMap

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.table import Table
 
@@ -19,10 +18,14 @@ from settings import read_sources
 from weather import MEASURES, iso_time, one_line
 
 
-def main(arguments: Sequence[str], env_file: Path | None = None) -> int:
-    """List rejected records; or put them back as pending, or drop them. Returns an exit status."""
-    options = _parse(arguments)
-    path = read_sources(os.environ, env_file).early("WEATHER_JOURNAL")
+def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
+    """List rejected records; or put them back as pending, or drop them. Returns an exit status.
+
+    overall: the options in front of the command.
+    """
+    options = make_parser().parse_args(arguments)
+    options.json = options.json or overall.json
+    path = read_sources(os.environ, overall.env_file).early("WEATHER_JOURNAL")
     if path is None:
         raise SettingsError("WEATHER_JOURNAL is off or wrong: without a journal nothing is kept.")
     if not path.exists():
@@ -121,7 +124,8 @@ def _as_dict(entry: RejectedEntry) -> dict[str, object]:
     }
 
 
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
+    """The command's own options."""
     parser = argparse.ArgumentParser(
         prog="ingest_weather.py rejected",
         description="List the records that Timestream refused, each with its reason.",
@@ -141,7 +145,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="TIME",
         help="only observations before this time: 2026-11-23 or 2026-11-23T10:00, UTC",
     )
-    return parser.parse_args(arguments)
+    return parser
 
 
 def _time_ms(text: str) -> int:

@@ -333,7 +333,7 @@ def test_each_failure_has_its_sentence_its_status_and_no_more_calls_than_help(
 
 
 def test_rejected_records_are_told_with_value_time_reason_and_remedy(
-    program: Program, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap
+    program: Program, weather: EmbeddedOpenWeatherMap
 ) -> None:
     weather.set_weather(
         "London,GB", dt=1604870976, temp=9.5, feels_like=8, humidity=93, pressure=1009
