@@ -86,6 +86,12 @@ class Task(Generic[T]):
         finally:
             self._done.set()
 
+    def wait_for(self, event: threading.Event, deadline: Deadline) -> None:
+        """Wait until the call has set the event, or has ended without. Raises as `result` does
+        when neither comes in time."""
+        while not (event.wait(min(SLICE_S, deadline.remaining_s())) or self._done.is_set()):
+            deadline.check(self._doing)
+
     def result(self, deadline: Deadline) -> T:
         """What the call returned or raised. Raises DeadlineError or Interrupted in its place."""
         while not self._done.wait(min(SLICE_S, deadline.remaining_s())):

@@ -41,6 +41,7 @@ FIRST_DEADLINE_S = 120.0
 # commands/NAME.py each, with main(arguments, options of this command line) -> exit status.
 COMMANDS = {
     "rejected": "list the records that were refused, put them back, or drop them",
+    "completion": "print a script that completes all this in bash or zsh",
     "demo": "show the whole job on services of this machine",
 }
 
@@ -50,7 +51,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     start_logging()
-    arguments = parse_arguments(argv)
+    arguments = make_parser().parse_args(argv)
     start_logging(log_level(arguments))
     try:
         if arguments.command:
@@ -69,7 +70,12 @@ def run_command(arguments: argparse.Namespace) -> int:
     from importlib import import_module
 
     command = import_module(f"commands.{arguments.command}")
-    status: int = command.main(arguments.rest, arguments)
+    try:
+        status: int = command.main(arguments.rest, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it, head or a pager, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Status.OK
     return status
 
 
@@ -302,7 +308,8 @@ def log_level(arguments: argparse.Namespace) -> str:
     return "DEBUG" if arguments.verbose else "ERROR" if arguments.quiet else ""
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def make_parser(*, with_command: bool = True) -> argparse.ArgumentParser:
+    """The command line. with_command: with COMMAND as a word, whose own options are left to it."""
     statuses = "\n".join(f"  {int(each):2}  {each.meaning}" for each in sorted(Status))
     commands = "\n".join(f"  {name:10} {does}" for name, does in COMMANDS.items())
     parser = argparse.ArgumentParser(
@@ -328,15 +335,16 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="fetch and print the records, write nothing"
     )
-    parser.add_argument(
-        "command",
-        nargs="?",
-        choices=list(COMMANDS),
-        metavar="COMMAND",
-        help="none: one run; else one of those below (COMMAND --help tells more)",
-    )
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    return parser.parse_args(argv)
+    if with_command:
+        parser.add_argument(
+            "command",
+            nargs="?",
+            choices=list(COMMANDS),
+            metavar="COMMAND",
+            help="none: one run; else one of those below (COMMAND --help tells more)",
+        )
+        parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
 
 
 def open_streams() -> None:

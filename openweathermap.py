@@ -38,10 +38,11 @@ BLOCK_PAUSE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A place whose weather could not be had, and why."""
+    """A place whose weather could not be had, and why. asked: at least one request was made."""
 
     place: Place
     error: IngestError
+    asked: bool = True
 
 
 Result = Observation | Failure
@@ -259,7 +260,8 @@ class _Run:
             done: list[Result] = []
             for attempt, outcome in self._finished():
                 if isinstance(outcome, Observation):
-                    self._allowed = min(self._client.concurrency, self._allowed * 2)
+                    if attempt.started_s > self._blocked_s:  # it says that the block is lifted
+                        self._allowed = min(self._client.concurrency, self._allowed * 2)
                     done.append(outcome)
                     continue
                 if self._goes_on(attempt, outcome):
@@ -372,11 +374,11 @@ class _Run:
     def _give_up(self, error: IngestError) -> Iterator[list[Result]]:
         """Fail every place that is left, some at a time, for they may be many."""
         left = [*self._active.values(), *self._again, *(entry[2] for entry in self._later)]
-        yield [Failure(attempt.place, error) for attempt in left]
+        yield [Failure(attempt.place, error, asked=attempt.attempt > 0) for attempt in left]
         while self._next:
             some: list[Result] = []
             while self._next and len(some) < 1000:
-                some.append(Failure(self._next.place, error))
+                some.append(Failure(self._next.place, error, asked=False))
                 self._next = self._take_place()
             yield some
 

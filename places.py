@@ -68,7 +68,9 @@ def read_places(value: str, folder: Path) -> Places:
             continue
         first = seen.setdefault(hash(place.query), item.where)
         if len(seen) == len(names):
-            twice.append(f"{place.name} ({item.where}; first: {first})" if first else place.name)
+            where = [item.where, first and f"first: {first}"]
+            lines = "; ".join(filter(None, where))
+            twice.append(f"{place.name} ({lines})" if lines else place.name)
         else:
             names.append(place.name)
     if problems:
@@ -77,7 +79,7 @@ def read_places(value: str, folder: Path) -> Places:
         raise ValueError("it names no place")
     if twice:
         named = "; ".join(_some(twice))
-        log.warning("%d places stand more than once and are asked for once: %s.", len(twice), named)
+        log.warning("Named more than once, and asked for once: %s.", named)
     return Places(names)
 
 
@@ -85,7 +87,12 @@ def _items(value: str, folder: Path, problems: list[str]) -> Iterator[_Item]:
     for part in re.split(r"[;\n]", value):
         text = part.strip()
         if text.startswith("@"):
-            yield from _lines(folder / Path(text[1:].strip()).expanduser(), problems)
+            try:
+                path = folder / Path(text[1:].strip()).expanduser()
+            except RuntimeError:
+                problems.append(f"{text} cannot be read: there is no such home folder")
+            else:
+                yield from _lines(path, problems)
         elif text:
             yield _Item(text, "")
 

@@ -34,11 +34,15 @@ class RateLimit:
         self._chunk = chunk
         self._second = self._now_s()
         self._credit = 0
-        # What lies in the future was written before the clock was put back: it counts as now.
         self._made: dict[int, int] = {}
         for second, count in recent.items():
-            known = min(second, self._second)
-            self._made[known] = self._made.get(known, 0) + count
+            if count and second >= self._second - WINDOW_S:
+                known = min(second, self._second)
+                self._made[known] = self._made.get(known, 0) + count
+        # What lies in the future was written before the clock was put back: it counts as now, and
+        # is kept so at once, or every run until then would count it anew.
+        if max(recent, default=0) > self._second:
+            keep(dict(self._made))
 
     def take(self) -> bool:
         """Whether a call may be made now; it counts from here on."""

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import threading
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -21,6 +22,8 @@ from places import Places, read_places
 from weather import DEFAULT_MEASURES, MEASURES, UNITS
 
 if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.type_defs import GetSecretValueResponseTypeDef
+
     from aws import Aws
 
 T = TypeVar("T")
@@ -442,10 +445,17 @@ def fetch_secret(
     from aws import aws_error
 
     doing = f"Reading the secret {secret_id!r} from Secrets Manager"
-    client = aws.secrets_manager()
-    task = Task(lambda: client.get_secret_value(SecretId=secret_id), f"while {doing.lower()}")
-    meanwhile()
+    sent = threading.Event()
+
+    def ask() -> "GetSecretValueResponseTypeDef":
+        client = aws.secrets_manager()  # may ask a program or another host for credentials
+        client.meta.events.register("before-send", lambda **_: sent.set())
+        return client.get_secret_value(SecretId=secret_id)
+
+    task = Task(ask, f"while {doing.lower()}")
     try:
+        task.wait_for(sent, deadline)
+        meanwhile()
         answer = task.result(deadline)
     except Exception as error:
         raise aws_error(error, f"{doing} in region {aws.region}", aws.region) from error

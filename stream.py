@@ -1,6 +1,7 @@
 """Replies into the store as they come, and out of it as Timestream takes them, side by side."""
 
 import time
+from array import array
 from collections.abc import Iterator
 
 from delivery import Delivery
@@ -63,8 +64,10 @@ class Stream:
         """Those longest unseen first, so that a list too long for one run is served in turn."""
         if not self._many:
             return iter(places)
-        asked = self._store.asked(places.names)
-        return (places[index] for index in sorted(range(len(places)), key=asked.__getitem__))
+        asked, now_ms = self._store.asked(places.names), time.time_ns() // 1_000_000
+        # A time in the future is from before the clock was put back, and means nothing.
+        turn = array("q", (each if each <= now_ms else 0 for each in asked))
+        return (places[index] for index in sorted(range(len(places)), key=turn.__getitem__))
 
     def _take(self, result: Observation | Failure) -> None:
         if not self._waits_since:
@@ -72,7 +75,7 @@ class Stream:
         if isinstance(result, Failure):
             self._summary.place_failed(result.place.name, result.error)
             log.debug("%s: %s", result.place.name, result.error)
-            if result.error.kind in ("left for a later run", "out of time"):
+            if not result.asked:
                 return
         else:
             self._summary.fetched += 1

@@ -97,8 +97,9 @@ class Summary:
     def __str__(self) -> str:
         return (
             f"{self.fetched} of {self.places} place{'s'[: self.places != 1]} fetched "
-            f"({self.unchanged} unchanged), {self.stored} records stored, "
-            f"{self.rejected} rejected, {self.pending} observations pending, {self.seconds:.2f} s"
+            f"({self.unchanged} unchanged), {self.stored} record{'s'[: self.stored != 1]} stored, "
+            f"{self.rejected} rejected, {self.pending} observation{'s'[: self.pending != 1]} "
+            f"pending, {self.seconds:.2f} s"
         )
 
 

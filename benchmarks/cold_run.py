@@ -8,21 +8,31 @@ to each call. Over loopback there is no TLS, which would cost the program and (a
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))
+from benchmarks.common import (  # noqa: E402  (the path has to be there first)
+    API_KEY,
+    DATABASE,
+    PROGRAM,
+    TABLE,
+    BenchmarkError,
+    Cost,
+    Services,
+    median_cost,
+    note,
+    run_process,
+    services,
+    write_json,
+)
+
 PROGRAMS = {
-    "ours": ROOT / "ingest_weather.py",
+    "ours": PROGRAM,
     "a": ROOT / "benchmarks" / "bare_script.py",
     "b": ROOT / "benchmarks" / "start_only.py",
 }
@@ -34,10 +44,6 @@ NAMES = {
 DELAYS_MS = (0, 80)
 FEWEST_RUNS = 9
 
-DATABASE = "TIMESTREAM-DEMO"
-TABLE = "london_weather_information"
-API_KEY = "0123456789abcdef-not-a-real-key"
-
 # What the services must have seen of one run, and the records then in the table.
 WHOLE_JOB = {
     "GetSecretValue": 1,
@@ -47,14 +53,6 @@ WHOLE_JOB = {
     "records": 4,
 }
 EXPECTED = {"ours": WHOLE_JOB, "a": WHOLE_JOB, "b": dict.fromkeys(WHOLE_JOB, 0)}
-
-
-class Cost(NamedTuple):
-    """Of one process from its start to its end, seen from outside."""
-
-    wall_ms: float
-    cpu_ms: float
-    peak_mib: float
 
 
 class Goal(NamedTuple):
@@ -73,17 +71,12 @@ GOALS = (
 )
 
 
-class BenchmarkError(Exception):
-    """Something that was to be measured did not do its work."""
-
-
 def serve() -> None:
     """The services; for each line of standard input one of standard output, both JSON.
 
     {"delay_ms": n} empties the table and the counts, and brings new weather; {} answers what was
     counted since.
     """
-    sys.path.append(str(ROOT))
     from embedded.aws import EmbeddedAws
     from embedded.openweathermap import EmbeddedOpenWeatherMap
 
@@ -109,85 +102,34 @@ def serve() -> None:
             answer({**counted, "records": len(aws.rows(DATABASE, TABLE))})
 
 
-class Services:
-    """The other end of `serve`. environment: what brings a program to the services."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-        self.environment: dict[str, str] = self._answer()
-
-    def ask(self, order: dict[str, int]) -> Any:  # noqa: ANN401  (JSON)
-        assert self._process.stdin is not None  # noqa: S101  (it is a pipe)
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> Any:  # noqa: ANN401  (JSON)
-        assert self._process.stdout is not None  # noqa: S101  (it is a pipe)
-        line = self._process.stdout.readline()
-        if not line:
-            raise BenchmarkError("The embedded services ended; their error is above.")
-        return json.loads(line)
-
-
-@contextmanager
-def services() -> Iterator[Services]:
-    """The embedded services in a process of their own: their CPU and memory are not measured."""
-    with subprocess.Popen(
-        [sys.executable, __file__, "--serve"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:  # which ends when its standard input does
-        yield Services(process)
-
-
 def measure(which: str, delay_ms: int, running: Services, home: str) -> Cost:
     """Run one program once. Raises BenchmarkError unless it did its whole job, and once."""
     running.ask({"delay_ms": delay_ms})
-    with tempfile.TemporaryFile() as output:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, PROGRAMS[which]],
-            env={**running.environment, "HOME": home},
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_s = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        said = output.read().decode(errors="replace").strip()
+    ended = run_process(
+        [sys.executable, PROGRAMS[which]], {**running.environment, "HOME": home}, home
+    )
     seen = running.ask({})
-    if process.returncode or seen != EXPECTED[which]:
+    if ended.status or seen != EXPECTED[which]:
         raise BenchmarkError(
-            f"{PROGRAMS[which].name} ended with status {process.returncode}; the services saw "
-            f"{seen}, not {EXPECTED[which]}.\n{said}"
+            f"{PROGRAMS[which].name} ended with status {ended.status}; the services saw "
+            f"{seen}, not {EXPECTED[which]}.\n{ended.said}"
         )
-    # On Linux the peak begins with that of the process it was forked from: this one, and small.
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return Cost(wall_s * 1000, (usage.ru_utime + usage.ru_stime) * 1000, usage.ru_maxrss / unit)
+    return ended.cost
 
 
 def medians(runs: int) -> dict[int, dict[str, Cost]]:
     """By delay and program. Programs and delays take turns, the first turn unmeasured."""
     costs: dict[tuple[int, str], list[Cost]] = {}
-    with services() as running, tempfile.TemporaryDirectory() as home:
+    with services(__file__, "--serve") as running, tempfile.TemporaryDirectory() as home:
         for turn in range(runs + 1):
             for delay_ms in DELAYS_MS:
                 for which in PROGRAMS:
                     cost = measure(which, delay_ms, running, home)
                     if turn:
                         costs.setdefault((delay_ms, which), []).append(cost)
-            if sys.stderr.isatty():
-                print(f"\r{turn} of {runs}", end="\n"[turn < runs :], file=sys.stderr, flush=True)
+            note(f"{turn} of {runs}")
     return {
-        delay_ms: {
-            which: Cost(*map(statistics.median, zip(*costs[delay_ms, which], strict=True)))
-            for which in PROGRAMS
-        }
+        delay_ms: {which: median_cost(costs[delay_ms, which]) for which in PROGRAMS}
         for delay_ms in DELAYS_MS
     }
 
@@ -237,18 +179,11 @@ def main() -> int:
         at = ", ".join(f"{value:.2f} at {delay_ms} ms" for delay_ms, value in ratios.items())
         reached = "reached" if goals[-1]["reached"] else "missed"
         print(f"{reached:8}{goal.what} at most {goal.most:.2f} of (a): {at}")
-    if arguments.json:
-        result = {
-            "python": platform.python_version(),
-            "cpus": os.cpu_count(),
-            "runs": arguments.runs,
-            "medians": {
-                delay_ms: {which: cost._asdict() for which, cost in by_program.items()}
-                for delay_ms, by_program in figures.items()
-            },
-            "goals": goals,
-        }
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    figures_of = {
+        delay_ms: {which: cost._asdict() for which, cost in by_program.items()}
+        for delay_ms, by_program in figures.items()
+    }
+    write_json(arguments.json, {"runs": arguments.runs, "medians": figures_of, "goals": goals})
     return 0
 
 

@@ -140,7 +140,7 @@ class InProcess:
         """One run: its summary, or None when it was killed."""
         self.steps.begin(kill_at)
         before = set(threading.enumerate())
-        run = Run(ingest_weather.parse_arguments(list(arguments)), Deadline(seconds))
+        run = Run(ingest_weather.make_parser().parse_args(list(arguments)), Deadline(seconds))
         try:
             try:
                 run.go()
@@ -177,5 +177,6 @@ def environment(aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap) -> dict[str, 
         **aws.environment(),
         "OPENWEATHERMAP_URL": weather.url,
         "OPENWEATHERMAP_API_KEY": API_KEY,
+        "OPENWEATHERMAP_CALLS_PER_MINUTE": "1000000",
         "WEATHER_SECRET_ID": "",
     }
