@@ -5,6 +5,7 @@ Nothing of boto3 is imported before a session is wanted: `--help` and a wrong se
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -69,14 +70,34 @@ class Aws:
         client: SecretsManagerClient = self._client("secretsmanager")
         return client
 
-    def timestream_write(self, endpoint_url: str = "") -> "TimestreamWriteClient":
+    def timestream_write(
+        self, endpoint_url: str = "", *, parameter_validation: bool = False
+    ) -> "TimestreamWriteClient":
         """A client that discovers its cell, or one that writes to the given endpoint."""
         # Records hold nothing but strings and ints by construction (`Record` in timestream_writer,
         # and a test against botocore's own validator): checking them again costs half the CPU.
         client: TimestreamWriteClient = self._client(
-            "timestream-write", endpoint_url=endpoint_url or None, parameter_validation=False
+            "timestream-write",
+            endpoint_url=endpoint_url or None,
+            parameter_validation=parameter_validation,
         )
         return client
+
+    def caller_identity(self) -> dict[str, str]:
+        """Who the credentials are, by STS: Account, Arn, UserId. Needs no permission."""
+        answer: dict[str, str] = self._client("sts").get_caller_identity()
+        return answer
+
+    def sts(self) -> Any:  # noqa: ANN401  (there are no stubs of it here)
+        return self._client("sts")
+
+    def on_answer(self, heard: Callable[[Mapping[str, str]], object]) -> None:
+        """Have the headers of each answer, error or not, to clients that are made from now on."""
+
+        def hear(http_response: Any, **_: object) -> None:  # noqa: ANN401  (untyped in botocore)
+            heard(http_response.headers)
+
+        self._core.register("after-call", hear)
 
     def preload_timestream(self) -> None:
         """Read the Timestream client's models from disk, so that making the client is quick."""

@@ -40,6 +40,7 @@ FIRST_DEADLINE_S = 120.0
 
 # commands/NAME.py each, with main(arguments, options of this command line) -> exit status.
 COMMANDS = {
+    "setup": "make the secret, the database and the table; print policy and crontab line",
     "rejected": "list the records that were refused, put them back, or drop them",
     "completion": "print a script that completes all this in bash or zsh",
     "demo": "show the whole job on services of this machine",
@@ -150,6 +151,8 @@ class Run:
 
         sources = read_sources(os.environ, self.arguments.env_file, command_line(self.arguments))
         sources.export_aws()
+        level = log_level(self.arguments) or sources.early("LOG_LEVEL") or ""
+        start_logging(level, sources.early("LOG_FORMAT") or "text")
         self.deadline.seconds = sources.seconds("WEATHER_DEADLINE_SECONDS")
         self._healthcheck_url = sources.early("HEALTHCHECK_URL") or ""
         early_journal = sources.early("WEATHER_JOURNAL")

@@ -143,19 +143,16 @@ class Journal:
     """The SQLite file. Raises JournalError from every method when the file is unusable.
 
     target: where its observations go; those for other targets are left alone.
+    read_only: the file has to be there, and neither it nor what lies beside it is changed.
     """
 
-    def __init__(self, path: Path, target: str) -> None:
+    def __init__(self, path: Path, target: str, *, read_only: bool = False) -> None:
         self.path = path
         self._target = target
         with journal_errors(path):
-            make_folder(path)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
+            self._db = _connect_read_only(path) if read_only else _connect(path)
             try:
-                _prepare(self._db, path)
+                _prepare(self._db, path, read_only=read_only)
             except BaseException:
                 self._db.close()
                 raise
@@ -340,6 +337,40 @@ class Journal:
             ).fetchall()
         return [PastRun(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
 
+    def last_delivered_ms(self) -> int:
+        """When an observation for the target was last known to be stored; 0: none is kept."""
+        with journal_errors(self.path):
+            (last,) = self._db.execute(
+                "SELECT coalesce(max(changed_ms), 0) FROM observation "
+                "WHERE state = 'delivered' AND target = ?",
+                (self._target,),
+            ).fetchone()
+        return int(last)
+
+    def oldest_pending_ms(self) -> int:
+        """The time of the oldest observation that is pending for the target; 0: none is."""
+        with journal_errors(self.path):
+            (oldest,) = self._db.execute(
+                "SELECT coalesce(min(time_ms), 0) FROM observation "
+                "WHERE state = 'pending' AND target = ?",
+                (self._target,),
+            ).fetchone()
+        return int(oldest)
+
+    def is_sound(self, within_s: float) -> bool | None:
+        """Whether SQLite finds no damage in the file; None where it takes longer than that."""
+        give_up_at = time.monotonic() + within_s
+        self._db.set_progress_handler(lambda: time.monotonic() > give_up_at, 10_000)
+        try:
+            with journal_errors(self.path):
+                return self._db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+        except JournalError as error:
+            if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+                return None
+            raise
+        finally:
+            self._db.set_progress_handler(None, 0)
+
     def rejected(
         self, place: str = "", measure: str = "", before_ms: int | None = None
     ) -> list[RejectedEntry]:
@@ -496,7 +527,33 @@ def make_folder(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
+def _connect(path: Path) -> sqlite3.Connection:
+    make_folder(path)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    return sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """SQLite makes -wal and -shm files for a reader, too, unless it is told that the file is
+    immutable (as good as true while no writer has begun a -wal) or the -shm read-only."""
+    wal, shm = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
+    how = "mode=ro"
+    if not wal.exists() or not wal.stat().st_size:
+        how += "&immutable=1"
+    elif shm.exists():
+        how += "&readonly_shm=1"
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
     """Check whose file it is, and bring its schema up to date."""
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -515,6 +572,11 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     # Durable: a commit is on the disk when it returns, also in WAL mode.
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA trusted_schema = OFF")
+    if version < SCHEMA_VERSION and read_only:
+        raise JournalError(
+            f"The journal {path} was made by an older version of this program (schema {version}). "
+            "The next run brings it up to date."
+        )
     if version < SCHEMA_VERSION:
         db.execute("PRAGMA journal_mode = WAL").fetchone()
         _migrate(db, version)

@@ -356,6 +356,15 @@ class Sources:
                 if where != "the environment" and name.startswith("AWS_") and value:
                     os.environ.setdefault(name, value)
 
+    def only_in_environment(self) -> list[str]:
+        """Names of settings, AWS's too, that .env has not: what cron starts will not have them."""
+        in_file = self.layers[2][1]
+        return sorted(
+            name
+            for name in self.layers[1][1]
+            if (name in DECLARED or name.startswith("AWS_")) and name not in in_file
+        )
+
     def _read(self, name: str, unread: IngestError | None) -> object:
         declared = DECLARED[name].metadata
         text = self.text(name)
@@ -363,8 +372,13 @@ class Sources:
             if declared["default"] is None and not unread:
                 searched = ", nor in ".join(where for where, values in self.layers if values)
                 self.problems.append(
-                    f"{name} is missing: it is not in {searched}. Put it into the secret's JSON "
-                    f'object: {{"{name}": "..."}}.'
+                    f"{name} is missing: it is not in {searched}. "
+                    + (
+                        f'Put it into the secret\'s JSON object, {{"{name}": "..."}}, or let '
+                        "ingest_weather.py setup do so."
+                        if self.text("WEATHER_SECRET_ID")
+                        else "Put it into the environment or .env."
+                    )
                 )
             return ""
         if declared["secret"]:
@@ -458,7 +472,13 @@ def fetch_secret(
         meanwhile()
         answer = task.result(deadline)
     except Exception as error:
-        raise aws_error(error, f"{doing} in region {aws.region}", aws.region) from error
+        raise aws_error(
+            error,
+            f"{doing} in region {aws.region}",
+            aws.region,
+            missing="Check WEATHER_SECRET_ID and the region, or make the secret: "
+            "ingest_weather.py setup",
+        ) from error
     if not answer.get("Name"):  # botocore takes a body that breaks off for one without members
         raise DeliveryError(f"{doing} failed: the answer broke off. The next run tries again.")
     return parse_secret(answer.get("SecretString") or answer.get("SecretBinary") or b"", secret_id)

@@ -85,7 +85,7 @@ class Stream:
             self._asked.append(result.place.name)
 
     def _commit_in_time(self) -> None:
-        waiting = len(self._uncommitted) + len(self._asked)
+        waiting = max(len(self._uncommitted), len(self._asked))
         if waiting and (
             waiting >= COMMIT_AT or time.monotonic() - self._waits_since > COMMIT_AFTER_S
         ):

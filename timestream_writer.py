@@ -184,15 +184,14 @@ class TimestreamWriter:
         return outcome
 
     def _explain(self, error: Exception) -> IngestError:
-        database, table, region = self._database, self._table, self._aws.region
+        region = self._aws.region
         return aws_error(
             error,
             f"Writing to {self.target} in region {region}",
             region,
             missing=(
-                f"Check the names and the region, or make them: aws timestream-write "
-                f"create-database --database-name {database}; aws timestream-write create-table "
-                f"--database-name {database} --table-name {table}"
+                "Check TIMESTREAM_DATABASE, TIMESTREAM_TABLE and the region, or make what is "
+                "missing: ingest_weather.py setup"
             ),
         )
 

@@ -23,8 +23,8 @@ from deadline import Deadline
 from delivery import Delivery
 from embedded.aws import EmbeddedAws
 from embedded.openweathermap import EmbeddedOpenWeatherMap
-from errors import IngestError
-from ingest_weather import Run, Summary
+from ingest_weather import Run
+from summary import Summary
 from tests.conftest import API_KEY
 
 
@@ -98,6 +98,7 @@ class InProcess:
         self._clients: list[Any] = []
         self._connections: list[sqlite3.Connection] = []
         self._deliveries: list[Delivery] = []
+        self._runs: list[Run] = []
         runs = self
         session = boto3.session.Session(region_name="us-east-1")
 
@@ -125,36 +126,44 @@ class InProcess:
                 super().__init__(*args, **options)
                 runs._deliveries.append(self)
 
+        class KnownRun(Run):
+            def __init__(self, *args: Any) -> None:
+                super().__init__(*args)
+                runs._runs.append(self)
+
+        monkeypatch.setattr(ingest_weather, "Run", KnownRun)
+        monkeypatch.setattr(ingest_weather, "end_on_signals", lambda _: None)
         monkeypatch.setattr(delivery, "Delivery", KnownDelivery)
         monkeypatch.setattr(our_aws, "Aws", OneSession)
         monkeypatch.setattr(sqlite3, "connect", connect_stepping)
         monkeypatch.setattr(ingest_weather, "start_logging", lambda *_: None)
         monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
         monkeypatch.setattr(openweathermap, "BACKOFF_BASE_S", 0.0)
+        new = openweathermap.WeatherClient.__init__
+
+        def without_pauses(*args: Any, **options: Any) -> None:
+            new(*args, **{"block_pause_s": 0.0, **options})
+
+        monkeypatch.setattr(openweathermap.WeatherClient, "__init__", without_pauses)
         http, client = botocore.httpsession.URLLib3Session, openweathermap.WeatherClient
         monkeypatch.setattr(http, "send", around(self.steps, http.send))
         monkeypatch.setattr(client, "aim", around(self.steps, client.aim))
         monkeypatch.setattr(client, "read", around(self.steps, client.read))
 
-    def run(self, *arguments: str, kill_at: int = 0, seconds: float = 60) -> Summary | None:
+    def run(self, *arguments: str, kill_at: int = 0) -> Summary | None:
         """One run: its summary, or None when it was killed."""
         self.steps.begin(kill_at)
         before = set(threading.enumerate())
-        run = Run(ingest_weather.make_parser().parse_args(list(arguments)), Deadline(seconds))
         try:
-            try:
-                run.go()
-            except IngestError as error:
-                run.failed(error)
-            run.report()
-            return run.summary
+            ingest_weather.run_once(ingest_weather.make_parser().parse_args(arguments))
+            return self._runs[-1].summary
         except Killed:
             return None
         finally:
             self.steps.bury(set(threading.enumerate()) - before)
-            self._leave(run)
+            self._leave()
 
-    def _leave(self, run: Run) -> None:
+    def _leave(self) -> None:
         """What the end of a process does: it lets go of locks, files, connections and threads."""
         for each in self._deliveries:
             for _ in range(each._threads):
@@ -167,8 +176,10 @@ class InProcess:
         self._connections.clear()
         self._clients.clear()
         self._deliveries.clear()
-        if run._lock:
-            run._lock.release()
+        for run in self._runs:
+            if run._lock:
+                run._lock.release()
+        self._runs.clear()
 
 
 def environment(aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap) -> dict[str, str]:

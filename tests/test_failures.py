@@ -120,7 +120,7 @@ SECRET = [
     Case(
         "secret missing",
         Status.CONFIG,
-        ("the secret 'nobody/knows'", "ResourceNotFoundException", "Check the name and the region"),
+        ("the secret 'nobody/knows'", "ResourceNotFoundException", "ingest_weather.py setup"),
         env={"WEATHER_SECRET_ID": "nobody/knows"},
         calls={"GetSecretValue": 1, "weather": 0},
     ),
@@ -253,7 +253,7 @@ TIMESTREAM = [
         Status.CONFIG,
         (
             "TIMESTREAM-DEMO.no_such_table in region us-east-1",
-            "create-table --database-name TIMESTREAM-DEMO --table-name no_such_table",
+            "make what is missing: ingest_weather.py setup",
         ),
         env={"TIMESTREAM_TABLE": "no_such_table"},
         calls={"WriteRecords": 1},
@@ -261,7 +261,7 @@ TIMESTREAM = [
     Case(
         "database missing",
         Status.CONFIG,
-        ("create-database --database-name no_such_database",),
+        ("no_such_database.london_weather", "make what is missing: ingest_weather.py setup"),
         env={"TIMESTREAM_DATABASE": "no_such_database"},
         calls={"WriteRecords": 1},
     ),

@@ -794,9 +794,11 @@ METHODS: dict[str, Callable[[Journal], object]] = {
     "rejected": Journal.rejected,
     "retry": lambda journal: journal.retry([], 0),
     "discard": lambda journal: journal.discard([]),
-    "asked": Journal.asked,
+    "asked": lambda journal: journal.asked(["London,GB"]),
     "mark_asked": lambda journal: journal.mark_asked(["London,GB"], T0_MS),
     "calls": Journal.calls,
+    "end_run": lambda journal: journal.end_run(0, "{}", T0_MS),
+    "runs": lambda journal: journal.runs(1),
     "keep_calls": lambda journal: journal.keep_calls({1: 1}),
 }
 

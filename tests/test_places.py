@@ -37,7 +37,7 @@ def names(value: str, folder: Path) -> list[str]:
 
 
 def complaint(value: str, folder: Path) -> str:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r".") as caught:
         read_places(value, folder)
     return str(caught.value)
 

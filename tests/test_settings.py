@@ -370,14 +370,14 @@ def test_a_missing_key_is_told_with_where_it_was_looked_for(
     assert re.fullmatch(
         r"The settings are wrong: OPENWEATHERMAP_API_KEY is missing: it is not in "
         r"the environment, nor in .*settings\.env, nor in the secret 'weather-ingest'\. "
-        r"Put it into the secret's JSON object: .*",
+        r"Put it into the secret's JSON object, .*, or let ingest_weather\.py setup do so\.",
         said,
     )
 
 
 def test_a_missing_key_without_a_secret_is_told() -> None:
     said = problems({"WEATHER_SECRET_ID": ""})
-    assert "OPENWEATHERMAP_API_KEY is missing: it is not in the environment." in said
+    assert "OPENWEATHERMAP_API_KEY is missing: it is not in the environment. Put it into the" in said
 
 
 def never(secret_id: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tests.journals import PARIS, T0_MS, TARGET, observed, query, series, states
 from weather import Observation
 
 METHODS = sorted(name for name in vars(Journal) if not name.startswith("_") and name != "close")
-OF_COMMANDS = {"rejected", "retry", "discard"}
+OF_COMMANDS = {"rejected", "retry", "discard", "runs"}
 Broken = Callable[[str, bool], None]
 
 
@@ -59,7 +59,7 @@ def times(entries: list[Entry]) -> list[int]:
 def deliver(store: Store, observations: list[Observation]) -> list[int]:
     """What a run does with a store; returns the times of what would have been sent, in order."""
     sent, after = [], 0
-    store.asked()
+    store.asked(["London,GB"])
     store.calls()
     store.mark_asked(["London,GB"], T0_MS)
     store.keep_calls({1: 1})
@@ -73,6 +73,7 @@ def deliver(store: Store, observations: list[Observation]) -> list[int]:
     store.count_pending()
     store.pending_elsewhere()
     store.tidy(0, 1)
+    store.end_run(0, "{}", T0_MS)
     return sent
 
 

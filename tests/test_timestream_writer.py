@@ -528,7 +528,7 @@ def test_a_missing_table_or_database_names_the_command_that_makes_it(
     assert isinstance(error, SettingsError)
     assert f"{database}.{table_name}" in str(error)
     assert "region us-east-1" in str(error)
-    assert "ingest_weather.py setup" in str(error) or "create-table" in str(error)
+    assert "ingest_weather.py setup" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,197 @@
+"""Parts of the program, each measured alone in a process of its own; prints its figures as JSON.
+
+fetch N           WeatherClient.stream over N places: no journal, nothing written
+deliver FROM N    the records of N observations that are there already: in the `journal` or `memory`
+split N           a whole run over N places, and whose CPU time it was
+profile N FILE    a whole run over N places under cProfile; the main thread's figures into the file
+
+Settings come from the environment, as the program's do.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # before PyCURL's own `curl`
+from benchmarks.common import DATABASE, TABLE  # noqa: E402  (the path has to be there first)
+
+FIRST_ID = 9_000_000
+
+
+def names(count: int) -> list[str]:
+    """So many places, as configured."""
+    return [str(FIRST_ID + number) for number in range(count)]
+
+
+def fetch(count: int) -> dict[str, float]:
+    from deadline import Deadline
+    from openweathermap import WeatherClient
+    from places import Places
+    from weather import DEFAULT_MEASURES, Observation
+
+    client = WeatherClient(
+        url=os.environ["OPENWEATHERMAP_URL"],
+        api_key=os.environ["OPENWEATHERMAP_API_KEY"],
+        units="metric",
+        measures=DEFAULT_MEASURES,
+        timeout_s=10,
+        deadline=Deadline(3600),
+    )
+    started, fetched = time.perf_counter(), 0
+    for results in client.stream(Places(names(count))):
+        fetched += sum(isinstance(result, Observation) for result in results)
+    seconds = time.perf_counter() - started
+    if fetched != count:
+        raise SystemExit(f"{fetched} of {count} places were fetched")
+    return {"seconds": seconds}
+
+
+def deliver(source: str, count: int) -> dict[str, float]:
+    """journal: WEATHER_JOURNAL, filled first and then opened anew, as by a later run."""
+    from aws import Aws
+    from deadline import Deadline, Task
+    from delivery import Delivery
+    from errors import JournalError
+    from store import Store
+    from timestream_writer import TimestreamWriter
+    from weather import Observation, parse_place
+
+    def fail(error: JournalError) -> None:
+        raise error
+
+    deadline = Deadline(3600)
+    aws = Aws(deadline, 10)
+    writer = TimestreamWriter(aws, DATABASE, TABLE)
+    target = f"{aws.region}/{writer.target}"
+    path = Path(os.environ["WEATHER_JOURNAL"]) if source == "journal" else None
+    now_ms = time.time_ns() // 1_000_000
+    values = {"CurrentTemp": "11.43", "TempFeelsLike": "10.82", "Humidity": "93"}
+    values["Pressure"] = "1016"
+    store = Store(path, target, fail)
+    places = names(count)
+    for first in range(0, count, 1000):
+        store.add(
+            [
+                Observation(
+                    parse_place(name), f"Station {name}", "GB", int(name), now_ms, now_ms, values
+                )
+                for name in places[first : first + 1000]
+            ],
+            now_ms,
+        )
+    if path:
+        store.close()
+        store = Store(path, target, fail)
+    ready = Task(writer.discover, "while the endpoint was looked up")
+    ready.result(deadline)
+    started, cpu_started = time.perf_counter(), time.process_time()
+    result = Delivery(store, writer, ready, deadline, lambda *_: None, writers=4).finish()
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+    if result.stored != 4 * count or result.failure:
+        raise SystemExit(f"{result.stored} of {4 * count} records stored: {result.failure}")
+    store.close()
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds}
+
+
+class Timers:
+    """CPU time by part, each without that of parts called from within it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def call(self, part: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        children: list[float] = self._local.__dict__.setdefault("children", [0.0])
+        children.append(0.0)
+        started = time.thread_time()
+        try:
+            return function(*args, **options)
+        finally:
+            spent = time.thread_time() - started
+            own = spent - children.pop()
+            children[-1] += spent
+            with self._lock:
+                self.seconds[part] = self.seconds.get(part, 0.0) + own
+
+    def wrap(self, part: str, owner: Any, *functions: str) -> None:
+        for name in functions:
+            setattr(owner, name, self._wrapped(part, getattr(owner, name)))
+
+    def _wrapped(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **options: Any) -> Any:
+            return self.call(part, function, *args, **options)
+
+        return timed
+
+    def wrap_iterator(self, part: str, owner: Any, name: str) -> None:
+        function = getattr(owner, name)
+
+        def timed(*args: Any, **options: Any) -> Iterator[Any]:
+            iterator, end = iter(function(*args, **options)), object()
+            while (item := self.call(part, next, iterator, end)) is not end:
+                yield item
+
+        setattr(owner, name, timed)
+
+
+def split(count: int) -> dict[str, float]:
+    """Seconds of CPU time by part. `fetch` is PycURL's side of it, with the kernel's TCP."""
+    import openweathermap
+    import stream
+    from delivery import Delivery
+    from store import Store
+    from timestream_writer import TimestreamWriter
+
+    timers = Timers()
+    timers.wrap_iterator("fetch", openweathermap.WeatherClient, "stream")
+    timers.wrap("parse", openweathermap, "parse_reply")
+    methods = [name for name in vars(Store) if callable(getattr(Store, name)) and name[0] != "_"]
+    timers.wrap("journal", Store, "__init__", *methods)
+    timers.wrap("batch", Delivery, "pump", "finish")
+    timers.wrap("write", TimestreamWriter, "write")
+    timers.wrap("rest", stream.Stream, "run")
+    started, cpu_started = time.perf_counter(), time.process_time()
+    whole_run(count)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+    parts = timers.seconds
+    return {**parts, "start": cpu_seconds - sum(parts.values()), "seconds": seconds}
+
+
+def whole_run(count: int) -> None:
+    import ingest_weather
+
+    file = Path(os.environ["HOME"], f"{count}.txt")
+    file.write_text("\n".join(names(count)), encoding="utf-8")
+    status = ingest_weather.run_once(ingest_weather.parse_arguments(["--place", f"@{file}"]))
+    if status:
+        raise SystemExit(int(status))
+
+
+def profile(count: int, file: str) -> dict[str, float]:
+    import cProfile
+    import pstats
+
+    profiler = cProfile.Profile()
+    profiler.runcall(whole_run, count)
+    with Path(file).open("w", encoding="utf-8") as output:
+        pstats.Stats(profiler, stream=output).sort_stats("tottime").print_stats(30)
+    return {}
+
+
+PARTS: dict[str, Callable[..., dict[str, float]]] = {
+    "fetch": fetch,
+    "deliver": deliver,
+    "split": split,
+    "profile": profile,
+}
+
+if __name__ == "__main__":
+    part, *arguments = sys.argv[1:]
+    values = [int(each) if each.isdigit() else each for each in arguments]
+    print(json.dumps(PARTS[part](*values)))

@@ -1,0 +1,124 @@
+"""One line in the user's crontab, and nothing else of it touched."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from errors import SettingsError
+
+# Closes the line, as a comment of the shell that cron starts: by it the line is known again.
+MARK = "# made by ingest_weather.py setup"
+
+# Minutes between runs: only these leave the same pause after the last run of an hour.
+INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
+
+# Off the full hour, when the whole world asks OpenWeatherMap.
+OFFSET_MINUTES = 3
+
+TIMEOUT_S = 30
+
+# What `crontab -l` says where there is none yet: Vixie and cronie, then busybox.
+_NONE_YET = ("no crontab for", "can't open")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A crontab as it is.
+
+    ours: numbers of the lines that setup wrote for this program; others: of those that a person
+    wrote for it.
+    """
+
+    lines: list[bytes]
+    ours: list[int]
+    others: list[int]
+
+    def line(self, number: int) -> str:
+        return self.lines[number].decode(errors="replace").strip()
+
+
+def schedule(every: int) -> str:
+    """The five fields of a line that runs every so many minutes, one of INTERVALS."""
+    if every == 1:
+        return "* * * * *"
+    offset = min(OFFSET_MINUTES, every - 1)
+    return f"{offset} * * * *" if every == 60 else f"{offset}-59/{every} * * * *"
+
+
+def run_line(every: int, script: Path, env_file: Path | None) -> str:
+    """The line for this script, this interpreter and this file of settings, all paths absolute."""
+    words = [sys.executable, str(script)]
+    if env_file:
+        words += ["--env-file", os.path.abspath(env_file)]
+    if not sys.executable or not all(word.isprintable() for word in words):
+        raise SettingsError("The paths of this program cannot be written into a crontab.")
+    return f"{schedule(every)} {' '.join(map(_quoted, words))} {MARK}"
+
+
+def _quoted(word: str) -> str:
+    """For the shell, and for cron, which ends a command at a bare % whatever the quotes."""
+    return shlex.quote(word).replace("%", "\\%")
+
+
+def find(script: Path, commands: Collection[str]) -> Found:
+    """The user's crontab. commands: what may follow the script in a line that is no run."""
+    listed = _crontab("-l")
+    said = listed.stderr.decode(errors="replace").strip()
+    if listed.returncode and not any(each in said for each in _NONE_YET):
+        raise SettingsError(f"crontab -l failed: {said or 'it says nothing'}.")
+    lines = b"" if listed.returncode else listed.stdout
+    found = Found(lines.splitlines(keepends=True), [], [])
+    path = re.escape(_quoted(str(script)).encode())
+    run = re.compile(rb"(?:^|[\s'\"])" + path + rb"(?=[\s'\";&|>]|$)(.*)")
+    for number, line in enumerate(found.lines):
+        named = None if line.lstrip().startswith(b"#") else run.search(line.rstrip())
+        if named is None:
+            continue
+        words = named[1].decode(errors="replace").split()
+        if line.rstrip().endswith(MARK.encode()):
+            found.ours.append(number)
+        elif not set(words) & set(commands):
+            found.others.append(number)
+    return found
+
+
+def install(found: Found, line: str, replaced: Collection[int]) -> None:
+    """Put the line in place of the first of those replaced, or at the end; the rest as it was."""
+    ours = line.encode() + b"\n"
+    lines = list(found.lines)
+    for number in sorted(replaced, reverse=True):
+        del lines[number]
+    if replaced:
+        lines.insert(min(replaced), ours)
+    else:
+        if lines and not lines[-1].endswith(b"\n"):
+            lines[-1] += b"\n"
+        lines.append(ours)
+    done = _crontab("-", given=b"".join(lines))
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise SettingsError(f"crontab refused the line: {said or 'it says nothing'}.")
+
+
+def _crontab(argument: str, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    try:
+        return subprocess.run(
+            ["crontab", argument],  # noqa: S607  (wherever this system has it)
+            input=given,
+            capture_output=True,
+            env={**os.environ, "LC_ALL": "C"},
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise SettingsError(
+            "There is no crontab program here: install cron (Debian: apt-get install cron; Fedora: "
+            "dnf install cronie), or give the line below to whatever starts jobs on this machine."
+        ) from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SettingsError(f"The crontab program cannot be used: {error}.") from error
