@@ -14,6 +14,7 @@ from errors import AccessError, DeliveryError, IngestError, SettingsError
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_timestream_query import TimestreamQueryClient
     from mypy_boto3_timestream_write import TimestreamWriteClient
 
 # The regions of Timestream for LiveAnalytics. Elsewhere its host name does not exist.
@@ -98,6 +99,11 @@ class Aws:
             heard(http_response.headers)
 
         self._core.register("after-call", hear)
+
+    def timestream_query(self) -> "TimestreamQueryClient":
+        """A client that discovers its own cell: those for writing answer no queries."""
+        client: TimestreamQueryClient = self._client("timestream-query")
+        return client
 
     def preload_timestream(self) -> None:
         """Read the Timestream client's models from disk, so that making the client is quick."""

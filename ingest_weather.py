@@ -40,7 +40,9 @@ FIRST_DEADLINE_S = 120.0
 
 # commands/NAME.py each, with main(arguments, options of this command line) -> exit status.
 COMMANDS = {
+    "show": "show what the journal, or the table, holds: latest readings, trends, plots",
     "setup": "make the secret, the database and the table; print policy and crontab line",
+    "check": "go through everything a run needs, and say what to do",
     "rejected": "list the records that were refused, put them back, or drop them",
     "completion": "print a script that completes all this in bash or zsh",
     "demo": "show the whole job on services of this machine",
@@ -52,7 +54,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     start_logging()
-    arguments = make_parser().parse_args(argv)
+    arguments = make_parser().parse_args(join_coordinates(sys.argv[1:] if argv is None else argv))
     start_logging(log_level(arguments))
     try:
         if arguments.command:
@@ -309,6 +311,17 @@ def end_on_signals(deadline: Deadline) -> None:
 
 def log_level(arguments: argparse.Namespace) -> str:
     return "DEBUG" if arguments.verbose else "ERROR" if arguments.quiet else ""
+
+
+def join_coordinates(words: Sequence[str]) -> list[str]:
+    """`--place -33.8,151.2` as one word: argparse takes southern latitudes for options."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--place" and word[:1] == "-" and word[1:2].isdigit():
+            joined[-1] = f"--place={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def make_parser(*, with_command: bool = True) -> argparse.ArgumentParser:

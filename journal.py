@@ -130,6 +130,15 @@ class RejectedEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """An observation that was delivered, or is pending still."""
+
+    target: str
+    observation: Observation
+    pending: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PastRun:
     """How a run ended; summary: the counts that --json prints."""
 
@@ -370,6 +379,33 @@ class Journal:
             raise
         finally:
             self._db.set_progress_handler(None, 0)
+
+    def kept(self, since_ms: int) -> list[Kept]:
+        """What was observed since then for all targets, delivered or pending, oldest first."""
+        # Nothing is delivered long before it was observed, so the index on changed_ms serves; an
+        # hour for clocks that disagree.
+        return self._kept(
+            "((state = 'delivered' AND changed_ms >= ?1 - 3600000) OR state = 'pending') "
+            "AND time_ms >= ?1",
+            since_ms,
+        )
+
+    def latest(self) -> list[Kept]:
+        """Of each place the last that was observed, delivered or pending, for all targets; more
+        than one where a record of it took a way of its own."""
+        return self._kept(
+            "state <> 'rejected' AND (place, time_ms) IN (SELECT place, max(time_ms) "
+            "FROM observation WHERE state <> 'rejected' GROUP BY place)"
+        )
+
+    def _kept(self, condition: str, *values: int) -> list[Kept]:
+        with journal_errors(self.path):
+            rows = self._db.execute(
+                f"SELECT target, state, {_COLUMNS} FROM observation WHERE {condition} "  # noqa: S608
+                "ORDER BY time_ms, version, id",
+                values,
+            ).fetchall()
+            return [Kept(row[0], _observation(row[2:]), row[1] == "pending") for row in rows]
 
     def rejected(
         self, place: str = "", measure: str = "", before_ms: int | None = None

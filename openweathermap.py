@@ -153,7 +153,8 @@ class WeatherClient:
         curl = new_handle(self.url, self._timeout_s, self._ca_file)
         curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
         curl.setopt(pycurl.HTTPHEADER, ["Accept: application/json"])
-        curl.setopt(pycurl.PIPEWAIT, 1)  # rather share an HTTP/2 connection than open one more
+        # No PIPEWAIT: one first request that is not answered would hold up all the others, even
+        # where no HTTP/2 is spoken. libcurl asks for it all the same, and shares what is there.
         return curl
 
     def aim(self, curl: pycurl.Curl, attempt: _Try) -> None:

@@ -168,9 +168,9 @@ def whole_run(count: int) -> None:
 
     file = Path(os.environ["HOME"], f"{count}.txt")
     file.write_text("\n".join(names(count)), encoding="utf-8")
-    status = ingest_weather.run_once(ingest_weather.parse_arguments(["--place", f"@{file}"]))
+    status = ingest_weather.main(["--place", f"@{file}"])
     if status:
-        raise SystemExit(int(status))
+        raise SystemExit(status)
 
 
 def profile(count: int, file: str) -> dict[str, float]:

@@ -23,7 +23,7 @@ OFFSET_MINUTES = 3
 TIMEOUT_S = 30
 
 # What `crontab -l` says where there is none yet: Vixie and cronie, then busybox.
-_NONE_YET = ("no crontab for", "can't open")
+_NONE_YET = re.compile(r"no crontab for|can't open .*: No such file")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def find(script: Path, commands: Collection[str]) -> Found:
     """The user's crontab. commands: what may follow the script in a line that is no run."""
     listed = _crontab("-l")
     said = listed.stderr.decode(errors="replace").strip()
-    if listed.returncode and not any(each in said for each in _NONE_YET):
+    if listed.returncode and not _NONE_YET.search(said):
         raise SettingsError(f"crontab -l failed: {said or 'it says nothing'}.")
     lines = b"" if listed.returncode else listed.stdout
     found = Found(lines.splitlines(keepends=True), [], [])
@@ -107,7 +107,7 @@ def install(found: Found, line: str, replaced: Collection[int]) -> None:
 
 def _crontab(argument: str, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
     try:
-        return subprocess.run(
+        return subprocess.run(  # noqa: S603  (no word of it comes from outside)
             ["crontab", argument],  # noqa: S607  (wherever this system has it)
             input=given,
             capture_output=True,

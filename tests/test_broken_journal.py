@@ -4,7 +4,7 @@ import random
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -119,32 +119,6 @@ def test_a_disk_that_is_full_since_stops_no_delivery_and_loses_nothing(
     assert_works_again(program, weather)
     assert stored(aws) == all_of("London", "Paris")
     assert {state for _, state in states(journal)} == {"delivered"}
-
-
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB without any space left."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("file systems cannot be mounted here")
-    try:
-        with pytest.raises(OSError, match="No space left"):
-            (disk / "ballast").write_bytes(bytes(2 * 2**20))
-        yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_file_system_without_space_stops_no_delivery(
-    program: Program, aws: EmbeddedAws, full_disk: Path
-) -> None:
-    env = {"WEATHER_JOURNAL": str(full_disk / "journal")}
-    run = program.run(env=env)
-    assert_stored_without_journal(run, aws, "No space left on device")
-    (full_disk / "ballast").unlink()
-    assert program.run("--place", "Paris,FR", env=env).returncode == 0
 
 
 def noise(size: int) -> bytes:

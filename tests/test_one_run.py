@@ -170,7 +170,7 @@ def test_settings_without_any_secret_need_no_secrets_manager(
 def test_places_of_the_command_line_replace_those_of_the_settings(
     program: Program, aws: EmbeddedAws
 ) -> None:
-    run = program.run("--place", "Tokyo,JP", "--place=-33.8679,151.2073")
+    run = program.run("--place", "Tokyo,JP", "--place", "-33.8679,151.2073")
     assert_silent_success(run)
     rows = aws.rows(DATABASE, TABLE)
     assert {frozenset(row.dimensions.items()) for row in rows} == {

@@ -29,7 +29,7 @@ from embedded.faults import Fault, answer, aws_error, reset, stall
 from embedded.openweathermap import EmbeddedOpenWeatherMap
 from errors import AccessError, Status
 from journal import Journal
-from openweathermap import WeatherClient
+from openweathermap import Result, WeatherClient
 from places import Places
 from store import Store
 from stream import Stream, warn_of_a_small_plan
@@ -371,20 +371,14 @@ def test_after_a_429_all_pause_and_then_go_on_one_at_a_time_until_one_succeeds(
 
 def test_every_429_of_what_was_under_way_counts_as_one_block(rig: Rig) -> None:
     rig.options["block_pause_s"] = 0.01
-    rig.weather.plan.next("weather", *[BLOCKED] * 8)
     together = threading.Barrier(8)
-    some = iter(range(8))
-
-    def gather(_: Request) -> None:
-        if next(some, None) is not None:
-            together.wait(PATIENCE_S)
-
-    rig.weather.plan.clear()
     blocked = iter(range(8))
 
-    def block_eight_at_once(request: Request) -> Fault | None:
-        gather(request)
-        return BLOCKED if next(blocked, None) is not None else None
+    def block_eight_at_once(_: Request) -> Fault | None:
+        if next(blocked, None) is None:
+            return None
+        together.wait(PATIENCE_S)
+        return BLOCKED
 
     rig.weather.plan.when("weather", block_eight_at_once)
     summary = rig.run(stations(50))
@@ -444,7 +438,7 @@ class FakeTime:
 @pytest.fixture
 def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     fake = FakeTime()
-    namespace = SimpleNamespace(monotonic=time.monotonic, sleep=fake.sleep)
+    namespace = SimpleNamespace(monotonic=time.monotonic, time_ns=time.time_ns, sleep=fake.sleep)
     monkeypatch.setattr(openweathermap, "time", namespace)
     monkeypatch.setattr(stream_module, "_SteadyClock", lambda: fake)
     return fake
@@ -766,8 +760,8 @@ def test_what_was_fetched_before_the_end_is_kept_and_delivered_by_the_next_run(
 
 
 class Http2Service:
-    """Speaks just enough HTTP/2 over TLS to answer requests, and only once `together` of them
-    are here over one connection."""
+    """Speaks just enough HTTP/2 over TLS to answer: the first request at once, the others only
+    when `together` of them are here over one connection."""
 
     PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     DATA, HEADERS, SETTINGS = 0, 1, 4
@@ -810,8 +804,8 @@ class Http2Service:
                     connection.sendall(self._frame(self.SETTINGS, self.ACK, 0, b""))
                 elif kind == self.HEADERS:
                     streams.append(int.from_bytes(head[5:]))
-                    if len(streams) == self._together:
-                        for stream in streams:
+                    if len(streams) in (1, 1 + self._together):
+                        for stream in streams[-self._together :]:
                             connection.sendall(self._answer(stream))
 
     def _answer(self, stream: int) -> bytes:
@@ -829,17 +823,36 @@ class Http2Service:
         self._listener.close()
 
 
+class FirstAlone:
+    """Lets all others wait for the first result."""
+
+    def __init__(self, results: list[Result]) -> None:
+        self._results, self._taken = results, 0
+
+    def take(self) -> bool:
+        if self._taken and not self._results:
+            return False
+        self._taken += 1
+        return True
+
+    def wait_s(self) -> float:
+        return 0.0
+
+
 @pytest.mark.skipif(
     not pycurl.version_info()[4] & pycurl.VERSION_HTTP2, reason="this libcurl has no HTTP/2"
 )
-def test_requests_share_one_http_2_connection_where_the_server_speaks_it(rig: Rig) -> None:
+def test_requests_share_an_http_2_connection_where_the_server_speaks_it(rig: Rig) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     service = Http2Service(context, together=8)
     with authority.cert_pem.tempfile() as ca_file:
         client = rig.client(url=service.url, ca_file=ca_file)
-        results = list(client.fetch(Places([f"zip:{number},GB" for number in range(1, 9)])))
+        places = Places([f"zip:{number},GB" for number in range(1, 10)])
+        results: list[Result] = []
+        for some in client.stream(places, FirstAlone(results)):
+            results += some
     service.close()
-    assert [getattr(result, "city", result) for result in results] == ["London"] * 8
+    assert [getattr(result, "city", result) for result in results] == ["London"] * 9
     assert (service.connections, service.protocols) == (1, ["h2"])

@@ -1,0 +1,209 @@
+"""Everything that a run needs, gone through: `ingest_weather.py check`. It changes nothing."""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from commands.checks_aws import Account
+from commands.checks_local import (
+    check_cron,
+    check_lock,
+    check_runs,
+    check_settings,
+    look_at_journal,
+    source_of,
+)
+from commands.findings import Finding, Report, ago, failed_by, fine, needs
+from commands.limit import Limit
+from deadline import Deadline
+from errors import Interrupted, Status
+from logs import redact
+from openweathermap import Failure, WeatherClient
+from settings import Sources, read_sources
+from weather import MEASURES, UNITS, Observation
+
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
+    """Go through all of it, and end with the status of what to act on first.
+
+    overall: the options in front of the command.
+    """
+    options = make_parser().parse_args(arguments)
+    report = Report(as_json=options.json or overall.json, quiet=overall.quiet)
+    sources = read_sources(os.environ, overall.env_file, _command_line(overall))
+    try:
+        for finding in _findings(sources):
+            report.show(finding)
+    except KeyboardInterrupt:
+        raise Interrupted("SIGINT ended the check.") from None
+    report.end()
+    return report.status
+
+
+def _findings(sources: Sources) -> Iterator[Finding]:
+    sources.export_aws()
+    for name in CREDENTIALS:  # those of .env, too
+        redact.add(os.environ.get(name))
+    deadline = Deadline(sources.seconds("WEATHER_DEADLINE_SECONDS"))
+    limit = Limit(deadline, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
+    account = Account(limit)
+    credentials = account.credentials()
+    secret = account.read_secret(sources.text("WEATHER_SECRET_ID"))
+    yield check_settings(sources, account.secret, account.secret_error)
+    # The secret may hold other limits, for all but the first two calls.
+    deadline.seconds = sources.seconds("WEATHER_DEADLINE_SECONDS")
+    limit.timeout_s = sources.seconds("WEATHER_TIMEOUT_SECONDS")
+    yield credentials
+    yield secret
+    observation, finding = _weather(sources, limit, secret_read=account.secret_error is None)
+    yield finding
+    yield account.check_region(source_of(sources, "AWS_REGION", "AWS_DEFAULT_REGION"))
+    is_set = bool(sources.text("TIMESTREAM_ENDPOINT_URL"))
+    yield account.discovery(sources.early("TIMESTREAM_ENDPOINT_URL") if is_set else "")
+    database, table = sources.early("TIMESTREAM_DATABASE"), sources.early("TIMESTREAM_TABLE")
+    yield from account.permissions(database, table)
+    yield from _rest(sources, account, limit, observation)
+
+
+def _rest(
+    sources: Sources, account: Account, limit: Limit, observation: Observation | None
+) -> Iterator[Finding]:
+    """What the journal knows, and what hangs together with it."""
+    now_ms = time.time_ns() // 1_000_000
+    path: Path | None = sources.early("WEATHER_JOURNAL")
+    is_off = path is None and sources.text("WEATHER_JOURNAL") == "off"
+    target = (
+        f"{account.region}/{sources.text('TIMESTREAM_DATABASE')}.{sources.text('TIMESTREAM_TABLE')}"
+    )
+    look = look_at_journal(path, target, now_ms, limit.timeout_s)
+    times_ms = {"the weather's last observation": observation.time_ms} if observation else {}
+    if look.oldest_pending_ms:
+        times_ms["the oldest pending one"] = look.oldest_pending_ms
+    yield account.retention(times_ms, now_ms)
+    if path or is_off:
+        yield from look.findings
+        yield check_lock(path, sources.seconds("WEATHER_DEADLINE_SECONDS"), now_ms / 1000)
+    else:
+        for name in ("journal", "run lock"):
+            yield needs(name, "settings (WEATHER_JOURNAL)")
+    yield account.clock()
+    yield check_cron(limit.timeout_s)
+    yield check_runs(look.runs, now_ms)
+
+
+def _weather(
+    sources: Sources, limit: Limit, *, secret_read: bool
+) -> tuple[Observation | None, Finding]:
+    """The weather of the first place, as the proof that the key works."""
+    name = "API key"
+    wanted = ("OPENWEATHERMAP_API_KEY", "OPENWEATHERMAP_URL", "WEATHER_PLACES", "WEATHER_UNITS")
+    values = {each: sources.early(each) for each in wanted}
+    lacking = [each for each, value in values.items() if value is None]
+    if lacking:
+        return None, needs(
+            name, f"settings ({', '.join(lacking)})" if secret_read else "the secret"
+        )
+    measures = sources.early("WEATHER_MEASURES") or ()
+    units, places = values["WEATHER_UNITS"], values["WEATHER_PLACES"]
+    client = WeatherClient(
+        url=values["OPENWEATHERMAP_URL"],
+        api_key=values["OPENWEATHERMAP_API_KEY"],
+        units=units,
+        measures=tuple(dict.fromkeys(("CurrentTemp", *measures))),
+        timeout_s=limit.timeout_s,
+        deadline=limit.one(),
+    )
+    (result,) = client.fetch(places[:1])
+    if isinstance(result, Failure):
+        return None, failed_by(name, result.error)
+    (measure, value), *_ = result.values.items()
+    unit = MEASURES[measure].units[UNITS.index(units)]
+    shown = value if measure == "CurrentTemp" else f"{measure}={value}"
+    age_s = time.time() - result.time_ms / 1000
+    more = f" (the first of {len(places)} places)" if len(places) > 1 else ""
+    return result, fine(name, f"{result.place.name} {shown} {unit}, observed {ago(age_s)}{more}")
+
+
+def _command_line(overall: argparse.Namespace) -> dict[str, str]:
+    """--place in front of the command. A file's path is relative to this folder."""
+    places = [
+        f"@{Path.cwd() / place[1:]}" if place.startswith("@") else place
+        for place in overall.place or ()
+    ]
+    return {"WEATHER_PLACES": ";".join(places)} if places else {}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command's own options."""
+    statuses = "\n".join(f"  {int(each):2}  {each.meaning}" for each in sorted(Status))
+    return _with_options(
+        argparse.ArgumentParser(
+            prog="ingest_weather.py check",
+            usage="ingest_weather.py [--env-file FILE] [--place PLACE]... [-q] check [--json]",
+            description=DESCRIPTION,
+            epilog=f"{EPILOG}\n\nexit statuses, as of a run that meets the same:\n{statuses}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+
+
+def _with_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--json", action="store_true", help="print one JSON object, see below")
+    return parser
+
+
+DESCRIPTION = """\
+Go through everything that a run needs. Each thing is one line: a mark, its name,
+the fact that was measured and, where something is wrong, what to do next. All
+of it is gone through, also after a failure; what depends on something that
+failed says so. Nothing is written: not to AWS, not to the journal, not to the
+crontab. One place's weather is asked for, which counts as one call."""
+
+EPILOG = """\
+what is looked at, in this order:
+  settings      read and complete, and which are set where (values are not shown)
+  credentials   whose they are, by STS
+  secret        it is there, and which settings it holds
+  API key       the current weather of the first configured place, as the proof
+  region        Timestream for LiveAnalytics runs there
+  discovery     which cell takes the writes; skipped with TIMESTREAM_ENDPOINT_URL
+  GetSecretValue, DescribeEndpoints, DescribeDatabase, DescribeTable, WriteRecords
+                IAM allows it. WriteRecords is tried with a record that no table
+                takes, so that nothing is stored. A run does without the two
+                Describe... of database and table.
+  table         it is there, and ACTIVE
+  retention     the weather's last observation, and the oldest that is pending,
+                are not too old for it
+  journal, pending, rejected, run lock
+                it is sound and has room, what waits in it, who holds the lock
+  clock         within a minute of AWS's
+  cron          this user's crontab runs this very program
+  last runs     how the last ten ended, and how long ago
+
+marks:
+  ok    as it should be
+  warn  a run works, and still you may want to know; does not count as a failure
+  FAIL  a run would fail, or data wait for a decision
+  -     not checked, or not needed
+On a terminal they are coloured ticks and crosses, unless NO_COLOR is set.
+
+--json prints {"checks": [...], "status": N}; each check has name, ok (true,
+false, or null where it was not checked), warning, fact, next_step and status.
+
+Each call may take WEATHER_TIMEOUT_SECONDS, and all of them together
+WEATHER_DEADLINE_SECONDS: a service that hangs does not hang this.
+
+examples:
+  ingest_weather.py check
+      All of it.
+  ingest_weather.py --env-file /etc/weather.env check
+      With the settings of another file.
+  ingest_weather.py -q check
+      Only what is wrong or doubtful: nothing is printed where all is well. From
+      cron, once a day, it mails what the runs themselves do not notice.
+  ingest_weather.py check --json | jq -r '.checks[] | select(.ok == false).fact'
+      The facts of what failed."""
