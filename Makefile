@@ -26,8 +26,16 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## ratios, measured side by side in one run
+bench: $(READY) build/bench/.ready  ## ratios, measured side by side in one run; then a soak test
 	$(BIN)/python benchmarks/cold_run.py
+	$(BIN)/python benchmarks/many_places.py
+	$(BIN)/python benchmarks/soak.py
+
+build/bench/.ready: requirements.txt requirements-bench.txt  # aws-sdk-pandas, to measure against
+	@$(PYTHON) -m venv build/bench
+	build/bench/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r requirements-bench.txt
+	@touch $@
 
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

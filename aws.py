@@ -89,9 +89,6 @@ class Aws:
         answer: dict[str, str] = self._client("sts").get_caller_identity()
         return answer
 
-    def sts(self) -> Any:  # noqa: ANN401  (there are no stubs of it here)
-        return self._client("sts")
-
     def on_answer(self, heard: Callable[[Mapping[str, str]], object]) -> None:
         """Have the headers of each answer, error or not, to clients that are made from now on."""
 

@@ -372,7 +372,8 @@ class Journal:
         self._db.set_progress_handler(lambda: time.monotonic() > give_up_at, 10_000)
         try:
             with journal_errors(self.path):
-                return self._db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+                (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+                return str(found) == "ok"
         except JournalError as error:
             if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
                 return None

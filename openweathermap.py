@@ -240,6 +240,7 @@ class _Run:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, client.concurrency)
         self._next = self._take_place()
+        self._has_news = False  # replies have come in since the last look
         # After a 429: nothing before this time, and then not all at once.
         self._resume_s = 0.0
         self._blocked_s = 0.0
@@ -259,6 +260,7 @@ class _Run:
                 return
             self._start()
             done: list[Result] = []
+            fatal: IngestError | None = None
             for attempt, outcome in self._finished():
                 if isinstance(outcome, Observation):
                     if attempt.started_s > self._blocked_s:  # it says that the block is lifted
@@ -269,10 +271,11 @@ class _Run:
                     continue
                 done.append(Failure(attempt.place, outcome))
                 if isinstance(outcome, AccessError | BlockedError):
-                    yield done
-                    yield from self._give_up(outcome)
-                    return
+                    fatal = fatal or outcome  # what has come in with it still counts
             yield done
+            if fatal:
+                yield from self._give_up(fatal)
+                return
             self._wait()
 
     def _take_place(self) -> _Try | None:
@@ -320,14 +323,21 @@ class _Run:
         while self._multi.perform()[0] == pycurl.E_CALL_MULTI_PERFORM:
             pass
         _, succeeded, failed = self._multi.info_read(max(1, len(self._active)))
-        for curl in succeeded:
-            attempt, status = self._release(curl), curl.getinfo(pycurl.RESPONSE_CODE)
+        ended = [(self._release(curl), curl.getinfo(pycurl.RESPONSE_CODE)) for curl in succeeded]
+        broken = [
+            (self._release(curl), curl_error(code, self._client.url, self._client.host))
+            for curl, code, _message in failed
+        ]
+        if ended and not broken and all(status == 200 for _, status in ended):
+            # All is well: the next requests travel while these replies are read and journalled.
+            self._start()
+            self._has_news = self._multi.perform()[1] < len(self._active)
+        for attempt, status in ended:
             try:
                 yield attempt, self._client.read(attempt, status)
             except IngestError as error:
                 yield attempt, error
-        for curl, code, _message in failed:
-            yield self._release(curl), curl_error(code, self._client.url, self._client.host)
+        yield from broken
 
     def _release(self, curl: pycurl.Curl) -> _Try:
         self._multi.remove_handle(curl)
@@ -385,6 +395,9 @@ class _Run:
 
     def _wait(self) -> None:
         """Until something can have happened: data, a retry's time, leave to go on, the deadline."""
+        if self._has_news:
+            self._has_news = False
+            return
         wait_s = min(SLICE_S, self._deadline.remaining_s())
         if self._later:
             wait_s = min(wait_s, max(0.0, self._later[0][0] - time.monotonic()))

@@ -51,7 +51,7 @@ def holder(path: Path) -> str:
     with journal_errors(path):
         try:
             file = path.open(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ""
         with file:
             try:

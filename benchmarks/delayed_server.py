@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
-from benchmarks.servers import AWS, WEATHER  # noqa: E402  (the path has to be there first)
+from benchmarks.servers import AWS, WEATHER
 
 HEAD_END = b"\r\n\r\n"
 

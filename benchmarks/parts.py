@@ -15,12 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # before PyCURL's own `curl`
-from benchmarks.common import DATABASE, TABLE  # noqa: E402  (the path has to be there first)
+from benchmarks.common import DATABASE, TABLE
 
 FIRST_ID = 9_000_000
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def names(count: int) -> list[str]:
@@ -106,7 +109,7 @@ class Timers:
         self._lock = threading.Lock()
         self._local = threading.local()
 
-    def call(self, part: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def call(self, part: str, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         children: list[float] = self._local.__dict__.setdefault("children", [0.0])
         children.append(0.0)
         started = time.thread_time()
@@ -119,25 +122,31 @@ class Timers:
             with self._lock:
                 self.seconds[part] = self.seconds.get(part, 0.0) + own
 
-    def wrap(self, part: str, owner: Any, *functions: str) -> None:
+    def wrap(self, part: str, owner: object, *functions: str) -> None:
         for name in functions:
             setattr(owner, name, self._wrapped(part, getattr(owner, name)))
 
-    def _wrapped(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any, **options: Any) -> Any:
+    def _wrapped(self, part: str, function: Callable[P, T]) -> Callable[P, T]:
+        def timed(*args: P.args, **options: P.kwargs) -> T:
             return self.call(part, function, *args, **options)
 
         return timed
 
-    def wrap_iterator(self, part: str, owner: Any, name: str) -> None:
-        function = getattr(owner, name)
+    def wrap_iterator(self, part: str, owner: object, name: str) -> None:
+        setattr(owner, name, self._wrapped_iterator(part, getattr(owner, name)))
 
-        def timed(*args: Any, **options: Any) -> Iterator[Any]:
-            iterator, end = iter(function(*args, **options)), object()
-            while (item := self.call(part, next, iterator, end)) is not end:
-                yield item
+    def _wrapped_iterator(
+        self, part: str, function: Callable[P, Iterator[T]]
+    ) -> Callable[P, Iterator[T]]:
+        def timed(*args: P.args, **options: P.kwargs) -> Iterator[T]:
+            iterator = function(*args, **options)
+            while True:
+                try:
+                    yield self.call(part, iterator.__next__)
+                except StopIteration:
+                    return
 
-        setattr(owner, name, timed)
+        return timed
 
 
 def split(count: int) -> dict[str, float]:

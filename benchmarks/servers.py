@@ -112,9 +112,11 @@ def need(*commands: str) -> None:
         raise BenchmarkError(f"{' and '.join(missing)} must be installed. As root: {install}")
     print(install, file=sys.stderr)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *missing]):
-        if subprocess.run([apt, *command], env=environment, stdout=sys.stderr).returncode:
-            raise BenchmarkError(f"It failed. As root: apt-get update; {install}")
+    try:
+        for words in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *missing]):
+            subprocess.run([apt, *words], env=environment, stdout=sys.stderr, check=True)
+    except subprocess.CalledProcessError as error:
+        raise BenchmarkError(f"It failed. As root: apt-get update; {install}") from error
 
 
 def command(name: str) -> str:
@@ -203,16 +205,10 @@ def delayed_servers(delay_ms: int) -> Iterator[Addresses]:
     """Both in one process of asyncio that answers each request after a delay."""
     with tempfile.TemporaryDirectory() as folder:
         port, story = free_port(), Path(folder, "said")
-        with (
-            story.open("wb") as said,
-            _ended(
-                subprocess.Popen(
-                    [sys.executable, ROOT / "benchmarks" / "delayed_server.py"]
-                    + [str(port), str(delay_ms)],
-                    stdin=subprocess.DEVNULL,
-                    stderr=said,
-                )
-            ) as process,
-        ):
+        server = ROOT / "benchmarks" / "delayed_server.py"
+        started = [sys.executable, str(server), str(port), str(delay_ms)]
+        with story.open("wb") as said:
+            process = subprocess.Popen(started, stdin=subprocess.DEVNULL, stderr=said)
+        with _ended(process):
             wait_for(port, process, story)
             yield Addresses(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}")

@@ -24,7 +24,7 @@ Tags = Mapping[str, str]
 
 
 class Patience(Deadline):
-    """How long AWS may take. Starts anew whenever a person was waited for."""
+    """How long AWS may take over one step; a step or a person's answer starts it anew."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -66,8 +66,8 @@ class Retention:
     def __str__(self) -> str:
         writes = "on" if self.magnetic_writes else "off"
         return (
-            f"memory store {self.memory_hours} h, magnetic store {self.magnetic_days} d, magnetic "
-            f"store writes {writes}"
+            f"memory {self.memory_hours} h, magnetic {self.magnetic_days} d, magnetic writes "
+            f"{writes}"
         )
 
 
@@ -154,7 +154,8 @@ class Account:
                 **_tags(tags),
             ),
         )
-        return _member(answer, "ARN")
+        arn: str = _member(answer, "ARN")
+        return arn
 
     def put_secret(self, secret: Secret, members: Mapping[str, Any]) -> None:
         """Give the secret a new version, in the form it has."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from commands.checks_aws import Account
+from commands.checks_aws import AwsChecks
 from commands.checks_local import (
     check_cron,
     check_lock,
@@ -23,6 +23,8 @@ from logs import redact
 from openweathermap import Failure, WeatherClient
 from settings import Sources, read_sources
 from weather import MEASURES, UNITS, Observation
+
+LOCAL_S = 2.0
 
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
@@ -50,7 +52,7 @@ def _findings(sources: Sources) -> Iterator[Finding]:
         redact.add(os.environ.get(name))
     deadline = Deadline(sources.seconds("WEATHER_DEADLINE_SECONDS"))
     limit = Limit(deadline, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
-    account = Account(limit)
+    account = AwsChecks(limit)
     credentials = account.credentials()
     secret = account.read_secret(sources.text("WEATHER_SECRET_ID"))
     yield check_settings(sources, account.secret, account.secret_error)
@@ -70,7 +72,7 @@ def _findings(sources: Sources) -> Iterator[Finding]:
 
 
 def _rest(
-    sources: Sources, account: Account, limit: Limit, observation: Observation | None
+    sources: Sources, account: AwsChecks, limit: Limit, observation: Observation | None
 ) -> Iterator[Finding]:
     """What the journal knows, and what hangs together with it."""
     now_ms = time.time_ns() // 1_000_000
@@ -79,7 +81,10 @@ def _rest(
     target = (
         f"{account.region}/{sources.text('TIMESTREAM_DATABASE')}.{sources.text('TIMESTREAM_TABLE')}"
     )
-    look = look_at_journal(path, target, now_ms, limit.timeout_s)
+    # What is on this machine needs little time, and has that even where the services took all.
+    left_s = max(LOCAL_S, limit.deadline.remaining_s())
+    here = Limit(Deadline(left_s), limit.timeout_s)
+    look = look_at_journal(path, target, now_ms, min(left_s, limit.timeout_s))
     times_ms = {"the weather's last observation": observation.time_ms} if observation else {}
     if look.oldest_pending_ms:
         times_ms["the oldest pending one"] = look.oldest_pending_ms
@@ -88,10 +93,10 @@ def _rest(
         yield from look.findings
         yield check_lock(path, sources.seconds("WEATHER_DEADLINE_SECONDS"), now_ms / 1000)
     else:
-        for name in ("journal", "run lock"):
+        for name in ("journal", "pending", "rejected", "run lock"):
             yield needs(name, "settings (WEATHER_JOURNAL)")
     yield account.clock()
-    yield check_cron(limit.timeout_s)
+    yield check_cron(here)
     yield check_runs(look.runs, now_ms)
 
 

@@ -70,7 +70,7 @@ class Reply:
         return not self.error or self.code in refusals
 
 
-class Account:
+class AwsChecks:
     """The AWS account, looked at step by step; each step returns its finding."""
 
     def __init__(self, limit: Limit) -> None:
@@ -109,7 +109,7 @@ class Account:
         if self._blocked_by:
             return needs(name, self._blocked_by)
         aws = self._ready()
-        reply = self._ask(lambda: aws.sts().get_caller_identity(), "Asking STS who this is")
+        reply = self._ask(aws.caller_identity, "Asking STS who this is")
         if reply.error is None:
             account, arn = reply.answer.get("Account", "?"), reply.answer.get("Arn", "?")
             return fine(name, f"account {account}, {arn}")
@@ -247,11 +247,17 @@ class Account:
         name = action.partition(":")[2]
         if reply is None:
             return needs(name, other)
+        is_writing = name == "WriteRecords"
+        if is_writing and not reply.error:
+            fact = f"{action} is allowed, but the refusal that was expected did not come"
+            return warning(name, fact, f"Look for a measure called check in the table. {NETWORK}")
         if reply.allowed:
-            harmless = " (a record that no table takes was refused)" * (name == "WriteRecords")
+            harmless = " (a record that no table takes was refused)" * is_writing
             return fine(name, f"{action} is allowed{harmless}")
         if not reply.denied:
-            return unknown(name, f"not tested: no answer to {action} says so")
+            if is_writing and reply.error:
+                return failed_by(name, reply.error)
+            return unknown(name, f"not tested: {action} got no answer that would tell")
         if optional:
             return unknown(name, f"{action} is denied; a run does not need it")
         if reply.code and "AccessDenied" not in reply.code:  # who asks is refused, not the action
@@ -268,7 +274,10 @@ class Account:
         if reply.error:
             return failed_by(name, reply.error)
         table = reply.answer.get("Table", {})
-        status = table.get("TableStatus", "unknown")
+        status = table.get("TableStatus")
+        if not status:
+            fact = f"the answer about {target} broke off"
+            return failure(name, fact, NETWORK, Status.TEMPFAIL)
         if status != "ACTIVE":
             step = "Wait until it is ACTIVE; one that is being deleted has to be made anew."
             return failure(name, f"{target} is {status}", step, Status.CONFIG)
@@ -297,10 +306,11 @@ class Account:
         if max(ages_s.values()) < reach_s:
             return fine(name, f"{fact}; {told}")
         more = "Keep more" if magnetic else "Turn magnetic store writes on, or keep more"
+        enough_days = max(365, int(max(ages_s.values()) // 86_400) + 2)
         return failure(
             name,
             f"{fact}; {told}: too old, it would be rejected",
-            f"{more}: ingest_weather.py setup --update --magnetic-days 365",
+            f"{more}: ingest_weather.py setup --update --magnetic-days {enough_days}",
             Status.DATAERR,
         )
 

@@ -1,14 +1,15 @@
 """What `check` looks at on this machine: settings, journal, lock, cron. Nothing is changed."""
 
 import os
-import shlex
 import shutil
 import statistics
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
+from commands import crontab
 from commands.findings import (
     Finding,
     ago,
@@ -21,6 +22,7 @@ from commands.findings import (
     unknown,
     warning,
 )
+from commands.limit import Limit
 from errors import IngestError, JournalError, Status
 from journal import Journal, PastRun
 from run_lock import holder
@@ -49,10 +51,8 @@ def check_settings(
             raise unread
         return dict(secret)
 
-    try:
+    with suppress(IngestError):  # all that it says stands in `problems`
         sources.settings(read_secret)
-    except IngestError:
-        pass
     problems = [each for each in sources.problems if each != str(unread)]
     if problems:
         fact = problems[0] if len(problems) == 1 else "; ".join(_numbered(problems))
@@ -103,7 +103,7 @@ def look_at_journal(path: Path | None, target: str, now_ms: int, within_s: float
     if path is None:
         fact = "off: what cannot be delivered in its run is lost"
         step = "Take WEATHER_JOURNAL=off away, unless that is what you want."
-        return JournalLook([warning("journal", fact, step)])
+        return _nothing_known(warning("journal", fact, step))
     try:
         there = path.exists() and path.stat().st_size > 0
     except OSError as error:
@@ -152,6 +152,9 @@ def _with_disk(path: Path, fact: str) -> Finding:
     """The journal's finding: it can be written to, and how much room there is for it."""
     name = "journal"
     folder = next(each for each in path.parents if each.exists())
+    if not folder.is_dir():
+        step = "Set WEATHER_JOURNAL to a path in a folder."
+        return failure(name, f"{short(folder)} is no folder", step, Status.IOERR)
     for needed in {folder, path} if path.exists() else {folder}:
         if not os.access(needed, os.W_OK):
             return failure(
@@ -177,10 +180,12 @@ def _unusable(path: Path, error: JournalError) -> JournalLook:
         )
     elif not two_parts(str(error))[1]:
         step = "Let this user read it, or run this as the user that cron runs it as."
-    found = failed_by("journal", error, step)
-    return JournalLook(
-        [found, needs("pending", "a journal that can be read"), needs("rejected", "the same")]
-    )
+    return _nothing_known(failed_by("journal", error, step))
+
+
+def _nothing_known(found: Finding) -> JournalLook:
+    other = "a journal that can be read"
+    return JournalLook([found, needs("pending", other), needs("rejected", other)])
 
 
 def _pending(journal: Journal, oldest_ms: int, now_ms: int) -> Finding:
@@ -237,27 +242,19 @@ def check_lock(path: Path | None, deadline_s: float, now_s: float) -> Finding:
     return warning(name, fact, "Nothing to do: a run is under way, and ends by itself.")
 
 
-def check_cron(within_s: float) -> Finding:
+def check_cron(limit: Limit) -> Finding:
     """Whether this user's crontab runs this very program; of its line the schedule is shown."""
     name = "cron"
-    crontab = shutil.which("crontab")
-    if not crontab:
+    if not shutil.which("crontab"):
         return unknown(name, "not checked: there is no crontab program here")
+    commands = {path.stem for path in Path(__file__).parent.glob("*.py")}
     try:
-        listed = subprocess.run(  # noqa: S603  (the system's own program)
-            [crontab, "-l"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=max(0.1, within_s),
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return unknown(name, f"not checked: {crontab} -l failed ({type(error).__name__})")
-    schedules = list(_schedules(listed.stdout))
-    if schedules:
-        return fine(name, f"runs it at {'; '.join(schedules)}")
+        found = limit.call(lambda: crontab.find(PROGRAM, commands), "while crontab -l was asked")
+    except IngestError as error:
+        return unknown(name, f"not checked: {two_parts(str(error))[0]}")
+    lines = [found.line(number) for number in sorted((*found.ours, *found.others))]
+    if lines:
+        return fine(name, f"runs it at {'; '.join(map(_schedule, lines))}")
     return warning(
         name,
         f"no line of this user's crontab runs {PROGRAM}",
@@ -265,31 +262,10 @@ def check_cron(within_s: float) -> Finding:
     )
 
 
-def _schedules(crontab: str) -> Iterator[str]:
-    """The schedules of the lines that start a run, not one of the operator's commands."""
-    commands = {path.stem for path in Path(__file__).parent.glob("*.py")}
-    for line in crontab.splitlines():
-        text = line.strip().replace("\\%", "%")
-        fields = text.split()
-        if text.startswith("#") or len(fields) < 2:
-            continue
-        words = _words(text)
-        for position, word in enumerate(words):
-            if _is_program(word) and not commands & set(words[position + 1 :]):
-                yield fields[0] if text.startswith("@") else " ".join(fields[:5])
-                break
-
-
-def _words(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError:  # a quote that is not closed
-        return line.split()
-
-
-def _is_program(word: str) -> bool:
-    path = Path(word)
-    return path.name == PROGRAM.name and path.is_absolute() and path.resolve() == PROGRAM
+def _schedule(line: str) -> str:
+    """The first five fields, or one such as @hourly; what follows can hold anything."""
+    fields = line.split()
+    return fields[0] if line.startswith("@") else " ".join(fields[:5])
 
 
 def check_runs(runs: list[PastRun] | None, now_ms: int) -> Finding:
@@ -303,13 +279,13 @@ def check_runs(runs: list[PastRun] | None, now_ms: int) -> Finding:
     statuses = " ".join(str(run.status) for run in runs)
     fact = f"the last one ended {ago(pause_s)}; statuses, latest first: {statuses}"
     ends_ms = [run.ended_ms for run in runs]
-    pauses_s = [(later - earlier) / 1000 for later, earlier in zip(ends_ms, ends_ms[1:])]
+    pauses_s = [(later - earlier) / 1000 for later, earlier in pairwise(ends_ms)]
     usual_s = statistics.median(pauses_s) if pauses_s else 0
     if pause_s > max(LONG_PAUSE_S, 3 * usual_s):
         return warning(name, fact, "See whether cron still runs it, and what it mailed.")
     if runs[0].status:
         meaning = next((each.meaning for each in Status if each == runs[0].status), "unknown")
-        return warning(name, fact, f"{runs[0].status}: {meaning}. What failed here says more.")
+        return warning(name, fact, f"{runs[0].status}: {meaning}. Its mail or log says more.")
     return fine(name, fact)
 
 

@@ -1,12 +1,13 @@
 """What the journal says was delivered, against what the table holds."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from commands.readings import record_dimensions
 from commands.timestream_query import Row
-from journal import Kept
+from journal import Kept, RejectedEntry
 from timestream_writer import describe_record
+from weather import Observation
 
 _Key = tuple[frozenset[tuple[str, str]], str, int]
 
@@ -26,16 +27,26 @@ class Comparison:
     unknown: list[Row] = field(default_factory=list)
 
 
-def compare(kept: Iterable[Kept], rejected: Iterable[Row], rows: Iterable[Row]) -> Comparison:
-    """rejected: records that the journal knows, and which the table may have all the same."""
+def compare(
+    kept: Iterable[Kept],
+    rejected: Iterable[RejectedEntry],
+    rows: Iterable[Row],
+    wanted: Callable[[Row], bool],
+) -> Comparison:
+    """Compare the wanted records. rejected: the journal knows them; the table may have them, or
+    others in their place.
+
+    Where an observation was delivered twice with different values, the one with the higher version
+    counts.
+    """
+    known = {_key(row) for entry in rejected for row in rows_of(entry.observation)}
     delivered: dict[_Key, Row] = {}
-    known = {_key(row) for row in rejected}
-    for each in kept:  # oldest version first, so the highest one stays
-        for row in rows_of(each):
+    for each in kept:  # of one time the lowest version comes first
+        for row in filter(wanted, rows_of(each.observation)):
             known.add(_key(row))
             if not each.pending:
                 delivered[_key(row)] = row
-    held = {_key(row): row for row in rows}
+    held = {_key(row): row for row in filter(wanted, rows)}
     result = Comparison(len(delivered), len(held))
     for key, row in delivered.items():
         if key not in held:
@@ -46,9 +57,8 @@ def compare(kept: Iterable[Kept], rejected: Iterable[Row], rows: Iterable[Row]) 
     return result
 
 
-def rows_of(kept: Kept) -> list[Row]:
+def rows_of(seen: Observation) -> list[Row]:
     """What the table should hold of an observation."""
-    seen = kept.observation
     dimensions = record_dimensions(seen)
     return [Row(dimensions, name, seen.time_ms, value) for name, value in seen.values.items()]
 
@@ -61,7 +71,9 @@ def describe(row: Row) -> str:
     """Humidity=93 city=London country=GB city_id=2643743 at 2020-11-08T21:29:36Z (1604870976000)"""
     return describe_record(
         {
-            "Dimensions": [{"Name": name, "Value": value} for name, value in row.dimensions.items()],
+            "Dimensions": [
+                {"Name": name, "Value": value} for name, value in row.dimensions.items()
+            ],
             "MeasureName": row.measure,
             "MeasureValue": row.value,
             "Time": str(row.time_ms),

@@ -12,7 +12,7 @@ from pathlib import Path
 from errors import SettingsError
 
 # Closes the line, as a comment of the shell that cron starts: by it the line is known again.
-MARK = "# made by ingest_weather.py setup"
+MARK = "# by ingest_weather.py setup"
 
 # Minutes between runs: only these leave the same pause after the last run of an hour.
 INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)

@@ -6,10 +6,10 @@ import re
 import shutil
 import sys
 import textwrap
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from commands.tables import fancy
 from errors import IngestError, Status, most_urgent
 from logs import redact
 from weather import one_line
@@ -94,7 +94,10 @@ def failed_by(name: str, error: IngestError, next_step: str = "") -> Finding:
 
 def two_parts(message: str) -> tuple[str, str]:
     """A message without its last sentence, and that sentence; "" where it is the only one."""
-    *_, last = [0, *(match.end() for match in re.finditer(r"[.!?] (?=[A-Z])", message))]
+    *_, last = [
+        0,
+        *(match.end() for match in re.finditer(r"[.!?](?: \(HTTP \d+\))? (?=[A-Z])", message)),
+    ]
     return (message[:last].rstrip(), message[last:]) if last else (message, "")
 
 
@@ -122,7 +125,7 @@ class Report:
         self._quiet = quiet
         self._findings: list[Finding] = []
         is_terminal = sys.stdout.isatty()
-        self._ticks = is_terminal and "NO_COLOR" not in os.environ and _can_show("✓✗")
+        self._ticks = fancy()
         self._width = min(shutil.get_terminal_size().columns, WIDEST) if is_terminal else MAIL_WIDTH
 
     @property
@@ -196,15 +199,9 @@ def _safe(text: str) -> str:
     return one_line(redact(text))
 
 
-def _can_show(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _print(line: str) -> None:
     encoding = sys.stdout.encoding or "ascii"
-    with suppress(BrokenPipeError):  # whoever read it has gone
+    try:
         print(line.encode(encoding, "replace").decode(encoding), flush=True)
+    except BrokenPipeError:  # whoever read it has gone; what is left has still to be looked at
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,7 @@
 """The least that a run must be allowed: one IAM policy, with the real ARNs in it."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 
@@ -31,9 +32,11 @@ def run_policy(
 
     statements: list[dict[str, Any]] = []
     if secret_id:
-        named = secret_id if secret_id.startswith("arn:") else arn("secretsmanager", "secret:")
-        if not secret_id.startswith("arn:"):
-            named += f"{secret_id}-??????"
+        named = (
+            secret_id
+            if secret_id.startswith("arn:")
+            else arn("secretsmanager", f"secret:{secret_id}-??????")
+        )
         statements.append(_allow("secretsmanager:GetSecretValue", secret_arn or named))
     if kms_key_id:
         statements.append(_decrypt(kms_key_id, region, arn))
@@ -49,7 +52,7 @@ def _allow(action: str, resource: str) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": action, "Resource": resource}
 
 
-def _decrypt(kms_key_id: str, region: str, arn: Any) -> dict[str, Any]:  # noqa: ANN401  (a function)
+def _decrypt(kms_key_id: str, region: str, arn: Callable[[str, str], str]) -> dict[str, Any]:
     """The secret's own key, and that only by way of Secrets Manager.
 
     Source: AWS KMS, Using aliases to control access: an alias is no resource of a policy.

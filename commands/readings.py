@@ -18,7 +18,7 @@ GAP_SPACINGS = 3
 GAP_AT_LEAST_MS = 3 * HOUR_MS
 
 # Measures whose sums say nothing.
-_CODES = ("ConditionId",)
+CODES = ("ConditionId",)
 DIRECTIONS = ("WindDirection",)
 
 Dimensions = dict[str, str]
@@ -107,12 +107,11 @@ def summarize(readings: Sequence[Reading]) -> Summary:
     measure = readings[-1].measure
     numbers = [number for reading in readings if (number := reading.number) is not None]
     latest = readings[-1].value
-    if not numbers or measure in _CODES:
+    if not numbers or measure in CODES or MEASURES[measure].is_time:
         return Summary(len(readings), None, None, None, latest)
     if measure in DIRECTIONS:  # the mean of 350 and 10 degrees is not south
         return Summary(len(readings), None, mean_direction(numbers), None, latest)
-    mean = None if MEASURES[measure].is_time else fmean(numbers)
-    return Summary(len(readings), min(numbers), mean, max(numbers), latest)
+    return Summary(len(readings), min(numbers), fmean(numbers), max(numbers), latest)
 
 
 def mean_direction(degrees: Iterable[float]) -> float | None:

@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,8 +59,9 @@ def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
     """
     options = make_parser().parse_args(arguments)
     options.dry_run = options.dry_run or overall.dry_run
-    # The end by a signal gives the terminal its echo back, as the end by Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if threading.current_thread() is threading.main_thread():
+        # The end by a signal gives the terminal its echo back, as the end by Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # degrees and foreign names, on any terminal
     try:
@@ -67,14 +69,19 @@ def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         raise Interrupted(
-            "Interrupted. Only what is reported above was made; run setup again to go on."
+            "Interrupted. What is reported above as made stays; run setup again to go on."
+        ) from None
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for good)
+        raise Interrupted(
+            "Whoever read the output has gone, so setup ended. Run it again to go on."
         ) from None
 
 
 class Report:
     """A line on standard output for each thing: what became of it, its name, and more below."""
 
-    MARKS = {"differs": ("!", 33), "failed": ("✗", 31)}  # noqa: RUF012  (a constant)
+    MARKS = {"differs": ("!", 33), "failed": ("✗", 31), "would": ("+", 36)}  # noqa: RUF012  (a constant)
 
     def __init__(self, *, dry_run: bool) -> None:
         self._column = 14 if dry_run else 9
@@ -92,7 +99,7 @@ class Report:
         self.words.add(word)
         mark = ""
         if self._marked:
-            sign, colour = self.MARKS.get(word, ("✓", 32))
+            sign, colour = self.MARKS.get(word.partition(" ")[0], ("✓", 32))
             mark = f"\x1b[{colour}m{sign}\x1b[0m "
         indent = " " * (self._column + (2 if mark else 0))
         first = f"{indent}{what}"
@@ -142,7 +149,7 @@ class Setup:
         if self.statuses:
             say("Mend what is said above, then run setup again: it goes on where it stopped.")
             return most_urgent(self.statuses)
-        say("Policy for the role or user of the run (setup --print-iam-policy prints it alone):")
+        say("IAM policy for the run (setup --print-iam-policy prints it alone):")
         print(self._policy())
         self._cron()
         self._last_words()
@@ -190,14 +197,13 @@ class Setup:
 
     def _do(self, what: str, step: Callable[[], None]) -> bool:
         """Whether the step went well; its error is told where it happens."""
+        self.patience.restart()
         try:
             step()
         except IngestError as error:
             self.report.line("failed", what)
             log.error("%s", error)
             self.statuses.append(error.status)
-            if isinstance(error, Interrupted):
-                raise
             return False
         return True
 
@@ -297,14 +303,14 @@ class Setup:
             timeout_s=self.settings.timeout_s,
             deadline=self.patience,
         )
-        try:
-            with waiting(f"Asking {client.host} for London's weather"):
-                (result,) = client.fetch([parse_place("London,GB")])
-        except AccessError as error:
-            raise AccessError(f"The key was not stored. {error}") from error
+        with waiting(f"Asking {client.host} for London's weather"):
+            (result,) = client.fetch([parse_place("London,GB")])
         if not isinstance(result, Failure):
             unit = MEASURES["CurrentTemp"].units[UNITS.index(self.settings.units)]
-            return f"The key works: London has {result.values['CurrentTemp']} {unit}."
+            reading = result.values.get("CurrentTemp")
+            return f"The key works: London has {reading} {unit}." if reading else "The key works."
+        if isinstance(result.error, AccessError):
+            raise AccessError(f"The key was not stored. {result.error}") from result.error
         if isinstance(result.error, BlockedError):
             return "The key is known; its account is blocked for a while (429: too many calls)."
         raise WeatherError(
@@ -409,13 +415,12 @@ class Setup:
 
     def _cron(self) -> None:
         line = crontab.run_line(self.options.every, SCRIPT, self.env_file)
-        print()
-        if self.options.install_cron and self._do(
-            "line in the crontab", lambda: self._install(line)
-        ):
-            print(line)
+        if self.options.install_cron:
+            print()
+            self._do("line in the crontab", lambda: self._install(line))
+            print(f"\n{line}", flush=True)
         else:
-            print("Line for the crontab (setup --install-cron puts it there):")
+            say("Line for the crontab (setup --install-cron puts it there):")
             print(line)
         if unknown := self.sources.only_in_environment():
             path = self.env_file or SCRIPT.with_name(".env")
@@ -450,7 +455,9 @@ class Setup:
 
     def _last_words(self) -> None:
         words = self.report.words
-        if self.options.dry_run:
+        if self.statuses:
+            say("Mend what is said above, then run setup again.")
+        elif self.options.dry_run:
             say("Nothing was changed (--dry-run).")
         elif words & {"created", "updated"}:
             say("Done. To see it work: ingest_weather.py --dry-run, then ingest_weather.py -v")
@@ -585,7 +592,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=_timeout,
         default=300,
         metavar="SECONDS",
-        help="how long AWS is waited for, the table's making included (default: %(default)s)",
+        help="how long AWS is waited for in each step (default: %(default)s)",
     )
     key = parser.add_argument_group("the secret")
     key.add_argument(

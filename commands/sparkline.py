@@ -1,6 +1,7 @@
 """A series as one line of text."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from commands.readings import gap_limit_ms
 
@@ -43,7 +44,7 @@ def _cells(
         placed.append((cell, time_ms))
     cells = [sum(values) / len(values) if values else None for values in inside]
     limit_ms = gap_limit_ms([time_ms for time_ms, _ in points])
-    for (left, left_ms), (right, right_ms) in zip(placed, placed[1:], strict=False):
+    for (left, left_ms), (right, right_ms) in pairwise(placed):
         if right_ms - left_ms > limit_ms:
             continue
         first, last = cells[left], cells[right]

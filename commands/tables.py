@@ -1,5 +1,6 @@
 """Records as a person reads them, and as a program does."""
 
+import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,7 +21,15 @@ class _Console(Console):
 
 def console() -> Console:
     """Standard output: as wide as the terminal, or as wide as it takes where there is none."""
-    return _Console() if sys.stdout.isatty() else _Console(width=200, color_system=None)
+    if not sys.stdout.isatty():
+        return _Console(width=200, color_system=None)
+    return _Console() if fancy() else _Console(color_system=None)
+
+
+def fancy() -> bool:
+    """Whether standard output may have colours and more than ASCII: a terminal, no NO_COLOR."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
+    return wanted and sys.stdout.isatty() and sys.stdout.encoding.lower().startswith("utf")
 
 
 def print_records(observations: Iterable[Observation]) -> None:

@@ -1,8 +1,8 @@
 """The time zone of places, as far as what is known of them says it.
 
-No observation holds its place's time zone. The tz database names the zones of each country: where a
-country has one, or all of its zones agree for the time in question, or one has the city's name, that
-is the place's. Elsewhere nothing is guessed: UTC, or what --time-zone says.
+No observation holds its place's time zone. The tz database names the zones of each country: where
+a country has one, or all of its zones agree for the time in question, or one has the city's name,
+that is the place's. Elsewhere nothing is guessed: UTC, or what --time-zone says.
 """
 
 import unicodedata

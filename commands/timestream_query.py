@@ -3,7 +3,7 @@
 Source: Amazon Timestream for LiveAnalytics, API Reference, Query, and its query language.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def sql(  # noqa: PLR0913  (a query has as many parts)
+def sql(
     database: str,
     table: str,
     start_ms: int,
@@ -97,7 +97,7 @@ def fetch_rows(
     try:
         client = aws.timestream_query()
         for page in _pages(client, statement):
-            rows += _rows(page)
+            rows += rows_of_page(page)
             percent = page.get("QueryStatus", {}).get("ProgressPercentage", 0.0)
             on_progress(Progress(percent, len(rows)))
     except KeyboardInterrupt:
@@ -107,7 +107,7 @@ def fetch_rows(
     return rows
 
 
-def _pages(client: "TimestreamQueryClient", statement: str) -> Iterable[Any]:
+def _pages(client: "TimestreamQueryClient", statement: str) -> Iterator[Any]:
     """A page can be empty while Timestream is still at work: only the missing token ends them."""
     token = ""
     while True:
@@ -122,7 +122,8 @@ def _pages(client: "TimestreamQueryClient", statement: str) -> Iterable[Any]:
             return
 
 
-def _rows(page: Any) -> Iterable[Row]:  # noqa: ANN401  (as botocore reads it)
+def rows_of_page(page: Any) -> Iterator[Row]:  # noqa: ANN401  (as botocore reads it)
+    """The rows of a page that are ours."""
     names = [column.get("Name", "") for column in page["ColumnInfo"]]
     for row in page["Rows"]:
         cells = {

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import parse_qs
@@ -59,6 +60,7 @@ class EmbeddedAws(LoopbackService):
         self.store = TimestreamStore()
         self._moto = MotoBridge(region)
         self._was_started = False
+        self._query_pages: deque[dict[str, Any]] = deque()
 
     @property
     def url(self) -> str:
@@ -111,6 +113,11 @@ class EmbeddedAws(LoopbackService):
             database, table, Retention(memory_hours, magnetic_days, magnetic_writes)
         )
 
+    def queue_query_pages(self, *pages: dict[str, Any]) -> None:
+        """What the next Query calls are answered, one page a call, whatever they ask: each the
+        members of a QueryResponse. With nothing queued an answer has no rows."""
+        self._query_pages.extend(pages)
+
     def rows(self, database: str, table: str) -> list[Row]:
         """The table as a reader sees it: of each series and time the highest version."""
         self._refresh(self.region, database, table)
@@ -143,6 +150,12 @@ class EmbeddedAws(LoopbackService):
                 return _json_answer({"Endpoints": [self._endpoint()]})
             case "WriteRecords":
                 return _json_answer(self._write(region, members))
+            case "Query":
+                if self._query_pages:
+                    self._moto.queue_query_result(
+                        region, members["QueryString"], self._query_pages.popleft()
+                    )
+                return self._moto.forward(request)
             case _:
                 return self._control(request, region, members)
 

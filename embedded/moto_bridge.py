@@ -91,6 +91,14 @@ class MotoBridge:
             bool(known.magnetic_store_write_properties.get("EnableMagneticStoreWrites")),
         )
 
+    def queue_query_result(self, region: str, statement: str, result: dict[str, Any]) -> None:
+        """Let moto answer the next Query with exactly this statement with the result."""
+        from moto.core.models import DEFAULT_ACCOUNT_ID
+        from moto.timestreamquery.models import timestreamquery_backends
+
+        queue = timestreamquery_backends[DEFAULT_ACCOUNT_ID][region].query_result_queue
+        queue.setdefault(statement, []).append(result)
+
     def completed(self, request: Request, region: str, members: dict[str, Any]) -> Request:
         """An UpdateTable with what it leaves out: moto would take that as nothing."""
         if request.action != "UpdateTable":

@@ -2,8 +2,8 @@
 
 Everything is imported before the first fork, and no thread is started here: a run then takes a
 tenth of what it takes cold. A line is a JSON object: `journal`, the file; `kill_at`, the step to
-die at, 0 for none; `after_s`, the seconds to be killed after, null for none. The answer is one,
-too: `status`, negative for a signal; `steps` taken; `seconds`.
+die at, 0 for none; `after_step` and `after_s`, to be killed from outside that many seconds after
+that step, null for none. The answer is one, too: `status`, negative for a signal; `steps` taken.
 """
 
 import json
@@ -88,19 +88,22 @@ def share_session() -> None:
     setattr(our_aws, "Aws", OneSession)  # noqa: B010  (mypy)
 
 
-def run(order: dict[str, Any], steps: SharedSteps) -> dict[str, float]:
+def run(order: dict[str, Any], steps: SharedSteps) -> dict[str, int]:
     steps.taken, steps.kill_at = 0, order["kill_at"]
-    started = time.monotonic()
     process = os.fork()
     if process == 0:
         os.environ["WEATHER_JOURNAL"] = order["journal"]
         ingest_weather.leave(ingest_weather.main([]))
-    if order["after_s"] is not None:
-        time.sleep(order["after_s"])
-        os.kill(process, signal.SIGKILL)
-    _, ended = os.waitpid(process, 0)
-    seconds = time.monotonic() - started
-    return {"status": os.waitstatus_to_exitcode(ended), "steps": steps.taken, "seconds": seconds}
+    ended = (0, 0)
+    if order["after_step"] is not None:
+        while steps.taken < order["after_step"] and not ended[0]:
+            ended = os.waitpid(process, os.WNOHANG)
+        if not ended[0]:
+            time.sleep(order["after_s"])  # a moment between two steps
+            os.kill(process, signal.SIGKILL)
+    if not ended[0]:
+        ended = os.waitpid(process, 0)
+    return {"status": os.waitstatus_to_exitcode(ended[1]), "steps": steps.taken}
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ from weather import MEASURES, Observation, Place
 Respond = Callable[[Sequence[Record], int], Outcome]
 
 
+def unexpected(*what: object) -> None:
+    raise AssertionError(what)
+
+
 def take_all(records: Sequence[Record], _: int) -> Outcome:
     return Outcome(stored=len(records))
 
@@ -59,7 +63,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[Store]:
-    store = Store(path, TARGET, pytest.fail)
+    store = Store(path, TARGET, unexpected)
     yield store
     store.close()
 
@@ -84,7 +88,7 @@ def deliver(
     observations: Sequence[Observation], writer: RecordingWriter, writers: int = 1
 ) -> tuple[Delivered, Store]:
     """Deliver from memory; of every observation is asked what a journal would be."""
-    store = Store(None, TARGET, pytest.fail)
+    store = Store(None, TARGET, unexpected)
     store.add(observations, T0_MS)
     return start(store, writer, writers=writers).finish(), store
 
@@ -161,7 +165,7 @@ def test_each_rejection_reaches_its_own_observation(
         return Outcome(stored=len(call) - len(rejected), rejected=rejected)
 
     path = tmp_path_factory.mktemp("rejections") / "journal.sqlite3"
-    store = Store(path, TARGET, pytest.fail)
+    store = Store(path, TARGET, unexpected)
     store.add(observations, T0_MS)
     told: list[Outcome] = []
     result = start(store, RecordingWriter(respond), writers=writers, told=told).finish()
@@ -274,7 +278,7 @@ def test_where_the_writer_never_gets_ready_that_is_the_failure(path: Path, store
     store.add(series(3), T0_MS)
     writer = RecordingWriter()
     ready = Task(no_endpoint, "while the endpoint was looked up")
-    result = Delivery(store, writer, ready, Deadline(60), pytest.fail).finish()
+    result = Delivery(store, writer, ready, Deadline(60), unexpected).finish()
     assert str(result.failure) == "no endpoint"
     assert writer.calls == []
     assert states(path) == {"pending": 3}

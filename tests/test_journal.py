@@ -797,6 +797,10 @@ METHODS: dict[str, Callable[[Journal], object]] = {
     "asked": lambda journal: journal.asked(["London,GB"]),
     "mark_asked": lambda journal: journal.mark_asked(["London,GB"], T0_MS),
     "calls": Journal.calls,
+    "last_delivered_ms": Journal.last_delivered_ms,
+    "oldest_pending_ms": Journal.oldest_pending_ms,
+    "kept": lambda journal: journal.kept(0),
+    "latest": Journal.latest,
     "end_run": lambda journal: journal.end_run(0, "{}", T0_MS),
     "runs": lambda journal: journal.runs(1),
     "keep_calls": lambda journal: journal.keep_calls({1: 1}),
@@ -805,7 +809,7 @@ METHODS: dict[str, Callable[[Journal], object]] = {
 
 def test_every_method_is_tried_below() -> None:
     public = {name for name in vars(Journal) if not name.startswith("_")}
-    assert public - {"close"} == set(METHODS)
+    assert public - {"close", "is_sound"} == set(METHODS)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -44,10 +44,18 @@ class Driver:
             text=True,
         )
 
-    def run(self, journal: Path, *, kill_at: int = 0, after_s: float | None = None) -> Any:
+    def run(
+        self, journal: Path, *, kill_at: int = 0, after: tuple[int | None, float] = (None, 0)
+    ) -> Any:
+        """kill_at: the step to die at. after: a step, and seconds from it on to the kill."""
         assert self._process.stdin
         assert self._process.stdout
-        order = {"journal": str(journal), "kill_at": kill_at, "after_s": after_s}
+        order = {
+            "journal": str(journal),
+            "kill_at": kill_at,
+            "after_step": after[0],
+            "after_s": after[1],
+        }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -116,24 +124,26 @@ def committed(journal: Path, *, rejected: bool = False) -> Table:
     return {(city, name, time_ms): (value, v) for city, name, time_ms, value, v in found}
 
 
-def check_after_kill(world: World, journal: Path) -> Table:
+def check_after_kill(world: World, journal: Path, where: str) -> Table:
     """Nothing is in the table that was not committed before; returns what was."""
     if journal.exists():
-        assert query(journal, "PRAGMA integrity_check") == [("ok",)]
+        assert query(journal, "PRAGMA integrity_check") == [("ok",)], where
     kept = committed(journal)
-    assert world.rows().items() <= kept.items()
+    assert world.rows().items() <= kept.items(), where
     return kept
 
 
-def check_after_run(world: World, journal: Path, before: Table, rejected: int = 0) -> None:
+def check_after_run(
+    world: World, journal: Path, before: Table, *, where: str, rejected: int = 0
+) -> None:
     """Exactly what was committed is in the table, with the values that were served."""
     rows, refused = world.rows(), committed(journal, rejected=True)
-    assert before.items() <= (rows | refused).items()
-    assert len(refused) == rejected
-    assert rows == committed(journal)
+    assert before.items() <= (rows | refused).items(), where
+    assert len(refused) == rejected, where
+    assert rows == committed(journal), where
     assert all(world.served[key] == value for key, (value, _) in rows.items())
     counts = states(journal)
-    assert counts.get("pending", 0) == 0
+    assert counts.get("pending", 0) == 0, where
     assert counts.get("rejected", 0) == rejected
     assert world.aws.store.unreported == []
 
@@ -181,10 +191,11 @@ def test_killed_at_every_step_it_loses_and_doubles_nothing(
         world.serve(prepare(journal))
         world.next_weather()
         status = driver.run(journal, kill_at=step)["status"]
-        kept = check_after_kill(world, journal)
+        where = f"killed at step {step}"
+        kept = check_after_kill(world, journal, where)
         world.next_weather()
-        assert driver.run(journal)["status"] in (0, 65), f"after the kill at step {step}"
-        check_after_run(world, journal, kept, rejected)
+        assert driver.run(journal)["status"] in (0, 65), where
+        check_after_run(world, journal, kept, where=where, rejected=rejected)
     assert status == (65 if rejected else 0)
     assert step > 50
     assert "Traceback" not in driver.log.read_text()
@@ -195,25 +206,23 @@ def test_killed_at_any_moment_it_loses_and_doubles_nothing(
 ) -> None:
     world = World(aws, weather)
     journal = tmp_path / "journal.sqlite3"
-    whole_s = []
-    for _ in range(5):
-        world.next_weather()
-        whole_s.append(driver.run(journal)["seconds"])
-    longest_s = max(whole_s[1:])
+    world.next_weather()
+    driver.run(journal)
+    world.next_weather()
+    steps = driver.run(journal)["steps"]
     moments = random.Random(SEED)
     killed = 0
-    for number in range(RANDOM_KILLS):
+    for number in range(2 * RANDOM_KILLS):
         world.next_weather()
-        after_s = moments.random() * longest_s
-        ended = driver.run(journal, after_s=after_s)
+        after = (moments.randint(0, steps), moments.random() * 0.003)
+        ended = driver.run(journal, after=after)
         killed += ended["status"] == KILLED
-        where = f"seed {SEED}, kill {number}, {after_s:.4f} s, step {ended['steps']}"
-        try:
-            kept = check_after_kill(world, journal)
-            world.next_weather()
-            assert driver.run(journal)["status"] == 0
-            check_after_run(world, journal, kept)
-        except AssertionError as error:
-            raise AssertionError(where) from error
-    assert killed > RANDOM_KILLS // 2
+        where = f"seed {SEED}, run {number}, step {after[0]} and {after[1]:.5f} s: {ended}"
+        kept = check_after_kill(world, journal, where)
+        world.next_weather()
+        assert driver.run(journal)["status"] == 0, where
+        check_after_run(world, journal, kept, where=where)
+        if killed == RANDOM_KILLS:
+            break
+    assert killed == RANDOM_KILLS
     assert "Traceback" not in driver.log.read_text()

@@ -377,7 +377,9 @@ def test_a_missing_key_is_told_with_where_it_was_looked_for(
 
 def test_a_missing_key_without_a_secret_is_told() -> None:
     said = problems({"WEATHER_SECRET_ID": ""})
-    assert "OPENWEATHERMAP_API_KEY is missing: it is not in the environment. Put it into the" in said
+    assert (
+        "OPENWEATHERMAP_API_KEY is missing: it is not in the environment. Put it into the" in said
+    )
 
 
 def never(secret_id: str) -> dict[str, str]:

@@ -273,7 +273,7 @@ def test_nothing_is_lost_doubled_or_stuck_whatever_happens(
     programs = InProcess(monkeypatch)
     folders = (tmp_path / str(number) for number in itertools.count())
     monkeypatch.setattr(time, "time_ns", lambda: now[0].now_ms * 1_000_000)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Connected,
         settings=settings(
             max_examples=60,
