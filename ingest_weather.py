@@ -242,7 +242,7 @@ class Run:
             log.error("Lost, for there is no usable journal: %d observations.", lost)
         for target, count in store.pending_elsewhere().items():
             log.warning("%d observations wait for a run that writes to %s.", count, target)
-        store.tidy(self._forget_before_ms, self.summary.fetched)
+        store.prune(self._forget_before_ms, self.summary.fetched)
         counts = json.dumps(self.summary.as_dict(failures=False))
         store.end_run(int(self.summary.status), counts, epoch_ms())
         store.close()
@@ -290,7 +290,7 @@ def epoch_ms() -> int:
 def command_line(arguments: argparse.Namespace) -> dict[str, str]:
     """The settings that stand on the command line. A file's path is relative to this folder."""
     places = [
-        f"@{Path.cwd() / place[1:]}" if place.startswith("@") else place
+        f"@{Path.cwd() / Path(place[1:]).expanduser()}" if place.startswith("@") else place
         for place in arguments.place or ()
     ]
     return {"WEATHER_PLACES": ";".join(places)} if places else {}

@@ -157,6 +157,7 @@ class Journal:
 
     def __init__(self, path: Path, target: str, *, read_only: bool = False) -> None:
         self.path = path
+        self.last_id = 0  # of the observation that was added last
         self._target = target
         with journal_errors(path):
             self._db = _connect_read_only(path) if read_only else _connect(path)
@@ -189,7 +190,7 @@ class Journal:
             return False
         if last and last[2] >= observation.version:
             observation = replace(observation, version=last[2] + 1)
-        self._insert(observation, "pending", now_ms)
+        self.last_id = self._insert(observation, "pending", now_ms)
         self._db.execute(
             "INSERT INTO place (target, place, time_ms, version, measures) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET time_ms = excluded.time_ms, version = excluded.version, "
@@ -207,9 +208,10 @@ class Journal:
         attempts: int = 0,
         reason: str = "",
         existing_version: int | None = None,
-    ) -> None:
+    ) -> int:
+        """Insert a row; returns its number."""
         latitude, longitude = observation.place.coordinates or ("", "")
-        self._db.execute(
+        cursor = self._db.execute(
             "INSERT INTO observation (target, place, latitude, longitude, city, country, city_id, "
             "time_ms, version, measures, state, attempts, reason, existing_version, changed_ms) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -231,6 +233,7 @@ class Journal:
                 now_ms,
             ),
         )
+        return cursor.lastrowid or 0
 
     def pending(self, after: int, limit: int) -> list[Entry]:
         """The first pending entries for the target with a higher number, oldest first."""

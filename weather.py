@@ -120,7 +120,7 @@ class Observation:
 # OpenWeatherMap takes UK for the United Kingdom and answers GB.
 _COUNTRY_ALIASES = {"UK": "GB"}
 
-_CITY = re.compile(r"(?P<city>[^,]+(?:,[^,]+)?),\s*(?P<country>[A-Za-z]{2})")
+_CITY = re.compile(r"(?P<city>[^,;]+(?:,[^,;]+)?),\s*(?P<country>[A-Za-z]{2})")
 _CITY_ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _COORDINATES = re.compile(r"([+-]?\d{1,3}(?:\.\d+)?)\s*,\s*([+-]?\d{1,3}(?:\.\d+)?)", re.ASCII)
 _ZIP = re.compile(r"zip:\s*(?P<code>[A-Za-z0-9 -]+),\s*(?P<country>[A-Za-z]{2})", re.ASCII)
