@@ -37,7 +37,7 @@ build/bench/.ready: requirements.txt requirements-bench.txt  # aws-sdk-pandas, t
 		-r requirements-bench.txt
 	@touch $@
 
-$(READY): requirements.txt requirements-dev.txt
+$(READY): requirements.txt requirements-plot.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \

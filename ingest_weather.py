@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from command_line import log_level, parse, settings_of
 from deadline import Deadline, Task
 from errors import IngestError, JournalError, Status
 from logs import RUN_ID, log, recent_lines, start_logging
@@ -38,23 +39,13 @@ if TYPE_CHECKING:
 # The deadline until the settings are known.
 FIRST_DEADLINE_S = 120.0
 
-# commands/NAME.py each, with main(arguments, options of this command line) -> exit status.
-COMMANDS = {
-    "show": "show what the journal, or the table, holds: latest readings, trends, plots",
-    "setup": "make the secret, the database and the table; print policy and crontab line",
-    "check": "go through everything a run needs, and say what to do",
-    "rejected": "list the records that were refused, put them back, or drop them",
-    "completion": "print a script that completes all this in bash or zsh",
-    "demo": "show the whole job on services of this machine",
-}
-
 DAY_MS = 24 * 60 * 60 * 1000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     start_logging()
-    arguments = make_parser().parse_args(join_coordinates(sys.argv[1:] if argv is None else argv))
+    arguments = parse(sys.argv[1:] if argv is None else argv)
     start_logging(log_level(arguments))
     try:
         if arguments.command:
@@ -151,7 +142,7 @@ class Run:
         before anything that takes time."""
         from settings import fetch_secret, read_sources
 
-        sources = read_sources(os.environ, self.arguments.env_file, command_line(self.arguments))
+        sources = read_sources(os.environ, self.arguments.env_file, settings_of(self.arguments))
         sources.export_aws()
         level = log_level(self.arguments) or sources.early("LOG_LEVEL") or ""
         start_logging(level, sources.early("LOG_FORMAT") or "text")
@@ -287,15 +278,6 @@ def epoch_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def command_line(arguments: argparse.Namespace) -> dict[str, str]:
-    """The settings that stand on the command line. A file's path is relative to this folder."""
-    places = [
-        f"@{Path.cwd() / Path(place[1:]).expanduser()}" if place.startswith("@") else place
-        for place in arguments.place or ()
-    ]
-    return {"WEATHER_PLACES": ";".join(places)} if places else {}
-
-
 def end_on_signals(deadline: Deadline) -> None:
     """SIGTERM and SIGINT end the run in good order; a second one ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
@@ -307,60 +289,6 @@ def end_on_signals(deadline: Deadline) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-
-
-def log_level(arguments: argparse.Namespace) -> str:
-    return "DEBUG" if arguments.verbose else "ERROR" if arguments.quiet else ""
-
-
-def join_coordinates(words: Sequence[str]) -> list[str]:
-    """`--place -33.8,151.2` as one word: argparse takes southern latitudes for options."""
-    joined: list[str] = []
-    for word in words:
-        if joined and joined[-1] == "--place" and word[:1] == "-" and word[1:2].isdigit():
-            joined[-1] = f"--place={word}"
-        else:
-            joined.append(word)
-    return joined
-
-
-def make_parser(*, with_command: bool = True) -> argparse.ArgumentParser:
-    """The command line. with_command: with COMMAND as a word, whose own options are left to it."""
-    statuses = "\n".join(f"  {int(each):2}  {each.meaning}" for each in sorted(Status))
-    commands = "\n".join(f"  {name:10} {does}" for name, does in COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog="ingest_weather.py",
-        description="Fetch current weather from OpenWeatherMap and write it to Amazon Timestream.",
-        epilog=f"commands:\n{commands}\n\nexit statuses:\n{statuses}\n\n"
-        "Settings are described in config.example.env.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--env-file", type=Path, metavar="FILE", help="settings; default: .env beside the program"
-    )
-    talk = parser.add_mutually_exclusive_group()
-    talk.add_argument("-v", "--verbose", action="store_true", help="log every step")
-    talk.add_argument("-q", "--quiet", action="store_true", help="log errors alone")
-    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
-    parser.add_argument(
-        "--place",
-        action="append",
-        metavar="PLACE",
-        help="this place instead of WEATHER_PLACES; may be given more than once",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="fetch and print the records, write nothing"
-    )
-    if with_command:
-        parser.add_argument(
-            "command",
-            nargs="?",
-            choices=list(COMMANDS),
-            metavar="COMMAND",
-            help="none: one run; else one of those below (COMMAND --help tells more)",
-        )
-        parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    return parser
 
 
 def open_streams() -> None:

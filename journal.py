@@ -619,11 +619,12 @@ def _prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
         )
     if version < SCHEMA_VERSION:
         db.execute("PRAGMA journal_mode = WAL").fetchone()
-        _migrate(db, version)
+        _migrate(db)
 
 
-def _migrate(db: sqlite3.Connection, version: int) -> None:
+def _migrate(db: sqlite3.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
+    (version,) = db.execute("PRAGMA user_version").fetchone()  # another process may have been first
     for statements in _MIGRATIONS[version:]:
         for statement in statements:
             db.execute(statement)

@@ -67,7 +67,9 @@ class Stream:
         asked, now_ms = self._store.asked(places.names), time.time_ns() // 1_000_000
         # A time in the future is from before the clock was put back, and means nothing.
         turn = array("q", (each if each <= now_ms else 0 for each in asked))
-        return (places[index] for index in sorted(range(len(places)), key=turn.__getitem__))
+        # An array, too: it is kept for the whole run, and a list takes five times as much.
+        order = array("L", sorted(range(len(places)), key=turn.__getitem__))
+        return (places[index] for index in order)
 
     def _take(self, result: Observation | Failure) -> None:
         if not self._waits_since:

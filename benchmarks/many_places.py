@@ -148,6 +148,7 @@ def fetching_alone(bench: Bench) -> None:
     ours: list[float] = []
     inside: list[float] = []
     theirs: list[float] = []
+    cpu: dict[str, list[float]] = {"WeatherClient": [], "curl": []}
     for turn in range(bench.sizes.turns):
         note(f"fetching alone, turn {turn + 1}")
         environment = bench.environment("fetch")
@@ -166,12 +167,17 @@ def fetching_alone(bench: Bench) -> None:
         quietly = ("-q", "--silent", "--fail")
         curl = bench.run(environment, command("curl"), *quietly, *parallel, "--config", config)
         theirs.append(count / curl.cost.wall_ms * 1000)
+        cpu["WeatherClient"].append(started.cost.cpu_ms * 1000 / count)
+        cpu["curl"].append(curl.cost.cpu_ms * 1000 / count)
     rates = {
         "WeatherClient, replies parsed, whole process": statistics.median(ours),
         "the same without the start of Python": statistics.median(inside),
         "curl --parallel, replies thrown away": statistics.median(theirs),
     }
     bench.figures["fetching alone, places a second"] = rates
+    bench.figures["fetching alone, µs of CPU a place"] = {
+        name: statistics.median(each) for name, each in cpu.items()
+    }
     ratio = _median_ratio(ours, theirs)
     bench.goals.append(Goal("fetching alone, rate in terms of curl's", ratio, 0.8, at_least=True))
 

@@ -7,7 +7,7 @@ from commands.readings import record_dimensions
 from commands.timestream_query import Row
 from journal import Kept, RejectedEntry
 from timestream_writer import describe_record
-from weather import Observation
+from weather import MEASURES, Observation
 
 _Key = tuple[frozenset[tuple[str, str]], str, int]
 
@@ -51,7 +51,7 @@ def compare(
     for key, row in delivered.items():
         if key not in held:
             result.lacking.append(row)
-        elif held[key].value != row.value:
+        elif not _same(row, held[key]):
             result.different.append((row, held[key].value))
     result.unknown = [row for key, row in held.items() if key not in known]
     return result
@@ -65,6 +65,13 @@ def rows_of(seen: Observation) -> list[Row]:
 
 def _key(row: Row) -> _Key:
     return frozenset(row.dimensions.items()), row.measure, row.time_ms
+
+
+def _same(row: Row, other: Row) -> bool:
+    """Whether both have one value: 5 is 5.00."""
+    if MEASURES[row.measure].type == "VARCHAR":
+        return row.value == other.value
+    return float(row.value) == float(other.value)
 
 
 def describe(row: Row) -> str:

@@ -6,6 +6,8 @@ from importlib import import_module
 
 import shtab
 
+from command_line import COMMANDS
+from command_line import make_parser as make_main_parser
 from errors import Status
 
 SHELLS = ("bash", "zsh")
@@ -31,9 +33,6 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str], _overall: argparse.Namespace) -> int:
     """Print the script. Returns an exit status."""
-    from ingest_weather import COMMANDS
-    from ingest_weather import make_parser as make_main_parser
-
     shell = make_parser().parse_args(arguments).shell
     parser = make_main_parser(with_command=False)
     commands = parser.add_subparsers(metavar="COMMAND")

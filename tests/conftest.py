@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from embedded.aws import EmbeddedAws
 from embedded.openweathermap import EmbeddedOpenWeatherMap
@@ -19,6 +20,13 @@ API_KEY = "0123456789abcdef-not-a-real-key"
 SECRET_ID = "weather-ingest"
 DATABASE = "TIMESTREAM-DEMO"
 TABLE = "london_weather_information"
+
+
+# No test depends on how fast the machine is.
+settings.register_profile(
+    "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.load_profile("steady")
 
 
 @pytest.fixture

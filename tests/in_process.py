@@ -17,6 +17,7 @@ from botocore.retries.standard import ExponentialBackoff
 
 import aws as our_aws
 import delivery
+import command_line
 import ingest_weather
 import openweathermap
 from deadline import Deadline
@@ -155,7 +156,7 @@ class InProcess:
         self.steps.begin(kill_at)
         before = set(threading.enumerate())
         try:
-            ingest_weather.run_once(ingest_weather.make_parser().parse_args(arguments))
+            ingest_weather.run_once(command_line.parse(arguments))
             return self._runs[-1].summary
         except Killed:
             return None

@@ -17,7 +17,7 @@ LAYERS = (
     {"summary"},
     {"aws", "curl", "journal", "places", "rate"},
     {"settings", "openweathermap", "timestream_writer", "run_lock", "store", "healthcheck"},
-    {"delivery", "progress"},
+    {"delivery", "progress", "command_line"},
     {"stream"},
     {"commands"},
     {"ingest_weather"},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest_weather import COMMANDS
+from command_line import COMMANDS
 from tests.conftest import Program
 
 

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import logs
-from logs import LEVELS, Redactor, log, start_logging, utc
+from logs import LEVELS, RUN_ID, Redactor, log, start_logging, utc
 from tests.conftest import API_KEY, ROOT, Program
 
 KEY = "s3cr3t/key+with=signs&more"
@@ -173,10 +173,10 @@ def test_starting_again_changes_the_format_and_repeats_no_line(stderr: Printed) 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
-def test_a_line_of_text_has_time_level_and_message(stderr: Printed) -> None:
+def test_a_line_of_text_has_time_level_run_and_message(stderr: Printed) -> None:
     start_logging()
     log.error("No %s.", "luck")
-    assert re.fullmatch(rf"{TIME} ERROR    No luck\.\n", stderr.getvalue())
+    assert re.fullmatch(rf"{TIME} ERROR    {RUN_ID} No luck\.\n", stderr.getvalue())
 
 
 def test_a_line_of_json_is_one_object(stderr: Printed) -> None:
@@ -186,8 +186,12 @@ def test_a_line_of_json_is_one_object(stderr: Printed) -> None:
     first, second = stderr.getvalue().splitlines()
     entry = json.loads(first)
     assert re.fullmatch(TIME, entry.pop("time"))
-    assert entry == {"level": "INFO", "message": 'two\nlines, "quotes" and Київ'}
-    assert json.loads(second).keys() == {"time", "level", "message"}
+    assert entry == {
+        "level": "INFO",
+        "run": RUN_ID,
+        "message": 'two\nlines, "quotes" and Київ',
+    }
+    assert json.loads(second).keys() == {"time", "level", "run", "message"}
 
 
 def test_times_are_utc_whatever_the_zone() -> None:
@@ -210,7 +214,7 @@ def test_times_are_utc_whatever_the_zone() -> None:
         timeout=60,
         check=True,
     )
-    assert done.stdout == "2020-11-08T21:29:36Z INFO     hello\n"
+    assert re.fullmatch(r"2020-11-08T21:29:36Z INFO     [0-9a-f]{6} hello\n", done.stdout)
 
 
 def test_warnings_go_to_the_log(stderr: Printed) -> None:

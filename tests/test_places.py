@@ -1,7 +1,6 @@
 """One place or many, from a setting or a file: what is read, and what is said of what is wrong."""
 
 import logging
-import os
 from pathlib import Path
 
 import pytest
@@ -188,13 +187,6 @@ def test_problems_of_all_files_and_places_are_told_together(tmp_path: Path) -> N
     assert f"{tmp_path / 'none.txt'} cannot be read: No such file or directory" in said
     assert "'-1' is not a place" in said
     assert f"{path}, line 1: 'Atlantis'" in said
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    path = written(tmp_path, "London,GB")
-    path.chmod(0)
-    assert complaint("@places.txt", tmp_path) == f"{path} cannot be read: Permission denied"
 
 
 @pytest.mark.parametrize("value", ["@", "@ ", "@."])

@@ -244,7 +244,7 @@ def test_units_are_those_of_the_settings_or_the_command_line(alone: Program) -> 
 def test_every_measure_has_its_row_and_codes_have_no_mean(alone: Program) -> None:
     values = dict.fromkeys(MEASURES, "359") | {"Condition": "Rain", "Sunrise": str(NOW_MS)}
     later = values | {"WindDirection": "5", "ConditionId": "500"}
-    fill(journal_of(alone), [ago(20, **values), ago(10, **later)])
+    fill(journal_of(alone), [ago(20, LONDON, **values), ago(10, LONDON, **later)])
     table = shown(alone).partition("from the journal")[2].splitlines()
     cells = {line.split()[0]: line.split()[1:5] for line in table if line.startswith("  ")}
     assert set(cells) == set(MEASURES)
@@ -271,7 +271,7 @@ def test_on_a_terminal_it_has_colours_and_bars_within_80_columns(alone: Program)
 
 def test_with_all_measures_it_keeps_within_80_columns_everywhere(alone: Program) -> None:
     values = dict.fromkeys(MEASURES, "1234.56") | {"Condition": "Thunderstorm"}
-    fill(journal_of(alone), [ago(30, **values), ago(20, **values)])
+    fill(journal_of(alone), [ago(30, LONDON, **values), ago(20, LONDON, **values)])
     for text in (on_terminal(alone), shown(alone)):
         lines = without_colours(text).splitlines()
         assert max(map(len, lines)) <= WIDTH, text
@@ -655,7 +655,7 @@ def test_a_sparkline_rises_with_its_values() -> None:
     points = [(number * HOUR_MS, float(number)) for number in range(8)]
     assert sparkline(points, 0, 8 * HOUR_MS, 8) == BARS
     assert sparkline(points, 0, 8 * HOUR_MS, 8, PLAIN) == PLAIN
-    assert sparkline([points[0], points[1], points[7]], 0, 8 * HOUR_MS, 8) == "▁▂     █"
+    assert sparkline([*points[:3], points[7]], 0, 8 * HOUR_MS, 8) == "▁▂▃    █"
     assert sparkline(points[::2], 0, 8 * HOUR_MS, 8) == "▁▂▃▅▆▇█ "
     assert sparkline([(0, 5.0)], 0, HOUR_MS, 3) == "▄  "
     assert sparkline([], 0, HOUR_MS, 3) == "   "

@@ -16,7 +16,10 @@ from tests.journals import PARIS, T0_MS, TARGET, observed, query, series, states
 from weather import Observation
 
 # What a run asks of its journal.
-METHODS = sorted(set(re.findall(r"self\._journal\.(\w+)\(", inspect.getsource(Store))) - {"close"})
+METHODS = sorted(
+    set(re.findall(r"\b(?:journal|Journal)\.(\w+)\b", inspect.getsource(Store)))
+    - {"close", "last_id"}
+)
 Broken = Callable[[str, bool], None]
 
 
@@ -74,7 +77,7 @@ def deliver(store: Store, observations: list[Observation]) -> list[int]:
             store.settle(entries, [], T0_MS)
     store.count_pending()
     store.pending_elsewhere()
-    store.tidy(0, 1)
+    store.prune(0, 1)
     store.end_run(0, "{}", T0_MS)
     return sent
 

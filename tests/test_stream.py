@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pycurl
 import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
@@ -848,9 +847,6 @@ class FirstAlone:
         return 0.0
 
 
-@pytest.mark.skipif(
-    not pycurl.version_info()[4] & pycurl.VERSION_HTTP2, reason="this libcurl has no HTTP/2"
-)
 def test_requests_share_an_http_2_connection_where_the_server_speaks_it(rig: Rig) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
