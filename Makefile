@@ -11,14 +11,14 @@ demo: $(READY)  ## the whole job on services on this machine
 	$(BIN)/python ingest_weather.py demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 4
 
 check: $(READY)  ## what CI runs: format, lint, types, tests with branch coverage
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage run -m pytest -q -n 4
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
