@@ -2,7 +2,7 @@
 
 import pycurl
 
-from curl import new_handle
+from curl_handle import new_handle
 from logs import log
 
 # Limits in seconds; the second for a run that a signal has asked to end.

@@ -221,7 +221,13 @@ class Run:
         self.summary.statuses.add(Status.DATAERR)
 
     def close(self) -> None:
-        """Count what was stored and what was not, and leave the journal in order."""
+        """Count what was stored and what was not, leave the journal in order, and let others in."""
+        self._count()
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+
+    def _count(self) -> None:
         self.summary.seconds = round(self.deadline.elapsed_s(), 3)
         store, delivery = self._store, self._delivery
         if not store or not delivery:

@@ -190,7 +190,7 @@ class Journal:
             return False
         if last and last[2] >= observation.version:
             observation = replace(observation, version=last[2] + 1)
-        self.last_id = self._insert(observation, "pending", now_ms)
+        self.last_id = self._insert(observation, "pending", now_ms, measures=measures)
         self._db.execute(
             "INSERT INTO place (target, place, time_ms, version, measures) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET time_ms = excluded.time_ms, version = excluded.version, "
@@ -205,6 +205,7 @@ class Journal:
         state: str,
         now_ms: int,
         *,
+        measures: str = "",
         attempts: int = 0,
         reason: str = "",
         existing_version: int | None = None,
@@ -225,7 +226,7 @@ class Journal:
                 observation.city_id,
                 observation.time_ms,
                 observation.version,
-                _dump(observation.values),
+                measures or _dump(observation.values),
                 state,
                 attempts,
                 reason,
@@ -558,8 +559,7 @@ def _load(measures: str) -> dict[str, str]:
     return values
 
 
-def _dump(values: dict[str, str]) -> str:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def make_folder(path: Path) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pycurl
 
-from curl import RETRY, curl_error, new_handle
+from curl_handle import RETRY, curl_error, new_handle
 from deadline import SLICE_S, Deadline
 from errors import AccessError, BlockedError, IngestError, Interrupted, ReplyError, WeatherError
 from logs import log

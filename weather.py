@@ -36,11 +36,11 @@ class Measure(NamedTuple):
     type: str = "DOUBLE"
     is_time: bool = False
 
-    @property
-    def field(self) -> str:
-        """The path as a person writes it: main.temp, weather[0].id."""
-        steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path)
-        return "".join(steps).lstrip(".")
+
+def field_name(path: Iterable[str | int]) -> str:
+    """A path as a person writes it: main.temp, weather[0].id."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(steps).lstrip(".")
 
 
 def _same(unit: str) -> tuple[str, str, str]:
@@ -76,6 +76,7 @@ MEASURES = {
         Measure("Sunset", ("sys", "sunset"), _same("ms"), is_time=True),
     )
 }
+FIELDS = {name: field_name(measure.path) for name, measure in MEASURES.items()}
 DEFAULT_MEASURES = ("CurrentTemp", "TempFeelsLike", "Humidity", "Pressure")
 
 
@@ -178,7 +179,7 @@ def parse_reply(body: bytes, place: Place, measures: Sequence[str], version: int
     _check_identity(place, city, country, city_id)
     values = dict(_values(reply, measures))
     if not values:
-        fields = ", ".join(MEASURES[name].field for name in measures)
+        fields = ", ".join(FIELDS[name] for name in measures)
         raise ReplyError(f"the reply has none of the measures asked for ({fields})")
     return Observation(place, city, country, city_id, observed_s * 1000, version, values)
 
@@ -217,24 +218,25 @@ def error_message(reply: object) -> str:
     return text[:200] or "no message"
 
 
-def _look_up(reply: dict[str, Any], path: Iterable[str | int]) -> Any:  # noqa: ANN401  (any JSON)
+def _look_up(reply: dict[str, Any], path: tuple[str | int, ...]) -> Any:  # noqa: ANN401  (any JSON)
     """The value at the path; None where it, or anything on the way to it, is absent or null."""
     value: Any = reply
-    walked = ""
-    for step in path:
+    for depth, step in enumerate(path):
         if value is None:
             return None
         if isinstance(step, int):
             if not isinstance(value, list):
-                raise ReplyError(f"{walked} is {_kind(value)}; a list was expected")
+                raise _wrong_type(path[:depth], value, "a list")
             value = value[step] if step < len(value) else None
-            walked += f"[{step}]"
         else:
             if not isinstance(value, dict):
-                raise ReplyError(f"{walked} is {_kind(value)}; an object was expected")
+                raise _wrong_type(path[:depth], value, "an object")
             value = value.get(step)
-            walked = f"{walked}.{step}" if walked else step
     return value
+
+
+def _wrong_type(path: tuple[str | int, ...], value: object, expected: str) -> ReplyError:
+    return ReplyError(f"{field_name(path)} is {_kind(value)}; {expected} was expected")
 
 
 def _number(value: object, field: str) -> float | int | None:
@@ -304,11 +306,11 @@ def _values(reply: dict[str, Any], measures: Iterable[str]) -> Iterable[tuple[st
         if value is None:
             continue
         if measure.type == "VARCHAR":
-            text = _clean_text(value, measure.field).strip()
+            text = _clean_text(value, FIELDS[name]).strip()
             if text:
                 yield name, text
             continue
-        number = _number(value, measure.field)
+        number = _number(value, FIELDS[name])
         if number is None or (measure.is_time and not 0 < number <= MAX_EPOCH_S):
             continue
         yield name, decimal_text(number * 1000 if measure.is_time else number)

@@ -8,7 +8,7 @@ import argparse
 import json
 from typing import Any
 
-from weather import DEFAULT_MEASURES, MEASURES, UNITS, Measure
+from weather import DEFAULT_MEASURES, MEASURES, UNITS, Measure, field_name
 
 PLUGIN = "grafana-timestream-datasource"
 DATA_SOURCE = {"type": PLUGIN, "uid": "${datasource}"}
@@ -137,7 +137,7 @@ def panel(number: int, measure: Measure, units: int, place: int, top: int) -> di
         "id": number,
         "type": kind,
         "title": measure.name,
-        "description": f"OpenWeatherMap: {measure.field}",
+        "description": f"OpenWeatherMap: {field_name(measure.path)}",
         "datasource": DATA_SOURCE,
         "gridPos": {
             "h": HEIGHT,

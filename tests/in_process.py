@@ -16,8 +16,8 @@ import pytest
 from botocore.retries.standard import ExponentialBackoff
 
 import aws as our_aws
-import delivery
 import command_line
+import delivery
 import ingest_weather
 import openweathermap
 from deadline import Deadline

@@ -15,7 +15,7 @@ LAYERS = (
     {"errors"},
     {"weather", "deadline", "logs"},
     {"summary"},
-    {"aws", "curl", "journal", "places", "rate"},
+    {"aws", "curl_handle", "journal", "places", "rate"},
     {"settings", "openweathermap", "timestream_writer", "run_lock", "store", "healthcheck"},
     {"delivery", "progress", "command_line"},
     {"stream"},
@@ -71,9 +71,9 @@ def test_imports_point_one_way(path: Path) -> None:
 def test_only_those_that_speak_http_import_pycurl_and_one_of_them_makes_handles() -> None:
     files = [*PRODUCTION.values(), *COMMANDS]
     names = {path.name for path in files if "pycurl" in imports(path)}
-    assert names == {"curl.py", "healthcheck.py", "openweathermap.py"}
+    assert names == {"curl_handle.py", "healthcheck.py", "openweathermap.py"}
     makers = {path.name for path in files if "pycurl.Curl()" in path.read_text(encoding="utf-8")}
-    assert makers == {"curl.py"}
+    assert makers == {"curl_handle.py"}
 
 
 def test_the_table_of_measures_and_the_errors_stand_alone() -> None:

@@ -16,7 +16,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import curl
+import curl_handle
 from deadline import Deadline
 from embedded.exchange import Exchange, Request
 from embedded.faults import Fault, answer, empty, reset, stall, truncate
@@ -768,7 +768,7 @@ def curl_codes() -> dict[str, int]:
 
 def test_every_code_of_libcurl_is_classified() -> None:
     unclassified = {
-        name: code for name, code in curl_codes().items() if code not in curl.CURL_ERRORS
+        name: code for name, code in curl_codes().items() if code not in curl_handle.CURL_ERRORS
     }
     assert curl_codes()
     assert unclassified == {}
@@ -776,13 +776,14 @@ def test_every_code_of_libcurl_is_classified() -> None:
 
 @pytest.mark.parametrize("code", sorted(set(curl_codes().values())))
 def test_every_code_of_libcurl_has_a_sentence_that_names_host_and_code(code: int) -> None:
-    error = curl.curl_error(code, "https://api.openweathermap.org/", "api.openweathermap.org")
+    host = "api.openweathermap.org"
+    error = curl_handle.curl_error(code, f"https://{host}/", host)
     assert str(error).startswith("asking api.openweathermap.org failed: ")
     assert f"(curl {8 if code == 1 else code})." in str(error)
 
 
 def test_a_code_newer_than_this_program_is_still_told() -> None:
-    error = curl.curl_error(4711, "http://127.0.0.1:1/", "127.0.0.1")
+    error = curl_handle.curl_error(4711, "http://127.0.0.1:1/", "127.0.0.1")
     assert (str(error), error.permanent) == (
         "asking 127.0.0.1 failed: libcurl failed (curl 4711).",
         True,

@@ -13,7 +13,7 @@ from botocore.validate import ParamValidator
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from aws import Aws
+from aws import TOTAL_ATTEMPTS, Aws
 from deadline import Deadline
 from embedded.aws import EmbeddedAws
 from embedded.exchange import Request
@@ -383,10 +383,20 @@ def test_a_call_of_which_the_end_was_not_seen_stores_once(table: Table) -> None:
 
 @pytest.mark.parametrize("sent_bytes", [0, 5, None])
 def test_an_answer_that_breaks_off_confirms_nothing(table: Table, sent_bytes: int | None) -> None:
-    table.service.plan.next("WriteRecords", truncate(sent_bytes))
+    table.service.plan.always("WriteRecords", truncate(sent_bytes))
     outcome = table.write(record())
     assert outcome.stored == 0
     assert isinstance(failure(outcome), DeliveryError)
+    assert table.service.count("WriteRecords") == TOTAL_ATTEMPTS
+
+
+@pytest.mark.parametrize("sent_bytes", [0, 5, None])
+def test_after_an_answer_that_breaks_off_the_records_are_sent_again(
+    table: Table, sent_bytes: int | None
+) -> None:
+    table.service.plan.next("WriteRecords", truncate(sent_bytes))
+    assert table.write(record()) == Outcome(stored=1)
+    assert table.service.count("WriteRecords") == 2
 
 
 # What is rejected
