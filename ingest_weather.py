@@ -92,18 +92,6 @@ def run_once(arguments: argparse.Namespace) -> Status:
     return run.summary.status
 
 
-def preload(aws: "Aws") -> None:
-    """Import what the rest of the run needs, and read boto3's models: called while the secret is
-    on its way.
-
-    libcurl comes last: no other thread runs while it is loaded, and the request should be out.
-    """
-    import timestream_writer  # noqa: F401
-
-    aws.preload_timestream()
-    import stream  # noqa: F401
-
-
 class Run:
     """One run from start to end: settings, lock, weather, journal, Timestream, summary."""
 
@@ -154,7 +142,9 @@ class Run:
 
         aws = Aws(self.deadline, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
         settings = sources.settings(
-            lambda secret: fetch_secret(aws, secret, self.deadline, partial(preload, aws))
+            lambda secret: fetch_secret(
+                aws, secret, self.deadline, partial(self._preload, aws, early_journal)
+            )
         )
         start_logging(log_level(self.arguments) or settings.log_level, settings.log_format)
         self.deadline.seconds = settings.deadline_s
@@ -162,6 +152,29 @@ class Run:
         if settings.journal != early_journal:
             self._take_lock(settings.journal)
         return settings, aws
+
+    def _preload(self, aws: "Aws", journal: Path | None) -> None:
+        """What needs no secret, while that is on its way: import the rest of the run, read boto3's
+        models, open the journal.
+
+        libcurl comes last: no other thread runs while it is loaded, and the request should be out.
+        """
+        import timestream_writer  # noqa: F401
+
+        aws.preload_timestream()
+        if not self.arguments.dry_run:
+            self._open_store(journal)
+        import stream  # noqa: F401
+
+    def _open_store(self, journal: Path | None) -> "Store":
+        """The store at that path, opened once."""
+        from store import Store
+
+        if self._store and self._store.path != journal:
+            self._store.close()
+            self._store = None
+        self._store = self._store or Store(journal, "", self.failed)
+        return self._store
 
     def _take_lock(self, journal: Path | None) -> None:
         """One run at a time and journal. Raises LockedError where another has it."""
@@ -192,7 +205,6 @@ class Run:
     def _ingest(self, settings: "Settings", aws: "Aws") -> None:
         """Fetch, journal and deliver side by side; what waited from earlier runs goes first."""
         from delivery import Delivery
-        from store import Store
         from stream import Stream
         from timestream_writer import TimestreamWriter
 
@@ -201,8 +213,8 @@ class Run:
         writer = TimestreamWriter(aws, settings.database, settings.table, settings.endpoint_url)
         # The way to the table is found while the weather is fetched.
         ready = Task(writer.discover, f"while the endpoint of {writer.target} was looked up")
-        target = f"{aws.region}/{writer.target}"
-        self._store = store = Store(settings.journal, target, self.failed)
+        store = self._open_store(settings.journal)
+        store.aim(f"{aws.region}/{writer.target}")
         self._forget_before_ms = epoch_ms() - settings.journal_days * DAY_MS
         self._delivery = delivery = Delivery(
             store, writer, ready, self.deadline, self._rejected, writers=settings.writers
@@ -230,16 +242,17 @@ class Run:
     def _count(self) -> None:
         self.summary.seconds = round(self.deadline.elapsed_s(), 3)
         store, delivery = self._store, self._delivery
-        if not store or not delivery:
+        if not store:
             return
-        self.summary.stored = delivery.result.stored
-        self.summary.rejected = delivery.result.rejected
-        self.summary.pending = store.count_pending()
-        if lost := store.count_lost():
-            log.error("Lost, for there is no usable journal: %d observations.", lost)
-        for target, count in store.pending_elsewhere().items():
-            log.warning("%d observations wait for a run that writes to %s.", count, target)
-        store.prune(self._forget_before_ms, self.summary.fetched)
+        if delivery:
+            self.summary.stored = delivery.result.stored
+            self.summary.rejected = delivery.result.rejected
+            self.summary.pending = store.count_pending()
+            if lost := store.count_lost():
+                log.error("Lost, for there is no usable journal: %d observations.", lost)
+            for target, count in store.pending_elsewhere().items():
+                log.warning("%d observations wait for a run that writes to %s.", count, target)
+            store.prune(self._forget_before_ms, self.summary.fetched)
         counts = json.dumps(self.summary.as_dict(failures=False))
         store.end_run(int(self.summary.status), counts, epoch_ms())
         store.close()

@@ -158,7 +158,7 @@ class Journal:
     def __init__(self, path: Path, target: str, *, read_only: bool = False) -> None:
         self.path = path
         self.last_id = 0  # of the observation that was added last
-        self._target = target
+        self.target = target
         with journal_errors(path):
             self._db = _connect_read_only(path) if read_only else _connect(path)
             try:
@@ -184,7 +184,7 @@ class Journal:
         measures = _dump(observation.values)
         last = self._db.execute(
             "SELECT time_ms, measures, version FROM place WHERE target = ? AND place = ?",
-            (self._target, place),
+            (self.target, place),
         ).fetchone()
         if last and last[:2] == (observation.time_ms, measures):
             return False
@@ -195,7 +195,7 @@ class Journal:
             "INSERT INTO place (target, place, time_ms, version, measures) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET time_ms = excluded.time_ms, version = excluded.version, "
             "measures = excluded.measures",
-            (self._target, place, observation.time_ms, observation.version, measures),
+            (self.target, place, observation.time_ms, observation.version, measures),
         )
         return True
 
@@ -217,7 +217,7 @@ class Journal:
             "time_ms, version, measures, state, attempts, reason, existing_version, changed_ms) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                self._target,
+                self.target,
                 observation.place.name,
                 latitude,
                 longitude,
@@ -242,7 +242,7 @@ class Journal:
             rows = self._db.execute(
                 f"SELECT id, {_COLUMNS} FROM observation "  # noqa: S608  (names of columns)
                 "WHERE state = 'pending' AND target = ? AND id > ? ORDER BY id LIMIT ?",
-                (self._target, after, limit),
+                (self.target, after, limit),
             ).fetchall()
             return [Entry(row[0], _observation(row[1:])) for row in rows]
 
@@ -308,7 +308,7 @@ class Journal:
         with journal_errors(self.path):
             (count,) = self._db.execute(
                 "SELECT count(*) FROM observation WHERE state = 'pending' AND target = ?",
-                (self._target,),
+                (self.target,),
             ).fetchone()
         return int(count)
 
@@ -318,7 +318,7 @@ class Journal:
             rows = self._db.execute(
                 "SELECT target, count(*) FROM observation WHERE state = 'pending' GROUP BY target"
             ).fetchall()
-        return {target: count for target, count in rows if target != self._target}
+        return {target: count for target, count in rows if target != self.target}
 
     def prune(self, before_ms: int, added: int) -> None:
         """Forget the oldest observations delivered before that time; bounded, so that a run after
@@ -335,7 +335,7 @@ class Journal:
         with journal_errors(self.path), self._not_durable(), self._transaction():
             self._db.execute(
                 "INSERT INTO run (target, ended_ms, status, summary) VALUES (?, ?, ?, ?)",
-                (self._target, now_ms, status, summary),
+                (self.target, now_ms, status, summary),
             )
             self._db.execute(
                 "DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?", (RUNS_KEPT,)
@@ -356,7 +356,7 @@ class Journal:
             (last,) = self._db.execute(
                 "SELECT coalesce(max(changed_ms), 0) FROM observation "
                 "WHERE state = 'delivered' AND target = ?",
-                (self._target,),
+                (self.target,),
             ).fetchone()
         return int(last)
 
@@ -366,7 +366,7 @@ class Journal:
             (oldest,) = self._db.execute(
                 "SELECT coalesce(min(time_ms), 0) FROM observation "
                 "WHERE state = 'pending' AND target = ?",
-                (self._target,),
+                (self.target,),
             ).fetchone()
         return int(oldest)
 
@@ -482,7 +482,7 @@ class Journal:
             for place in places:
                 row = self._db.execute(
                     "SELECT asked_ms FROM place WHERE target = ? AND place = ?",
-                    (self._target, place),
+                    (self.target, place),
                 ).fetchone()
                 times.append(row[0] if row else 0)
         return times
@@ -493,7 +493,7 @@ class Journal:
             self._db.executemany(
                 "INSERT INTO place (target, place, asked_ms) VALUES (?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET asked_ms = excluded.asked_ms",
-                [(self._target, place, now_ms) for place in places],
+                [(self.target, place, now_ms) for place in places],
             )
 
     def calls(self) -> dict[int, int]:

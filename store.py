@@ -29,7 +29,7 @@ class Store:
     def __init__(
         self, path: Path | None, target: str, on_error: Callable[[JournalError], None]
     ) -> None:
-        self._path = path
+        self.path = path
         self._target = target
         self._on_error = on_error
         self._journal: Journal | None = None
@@ -40,6 +40,12 @@ class Store:
         self._unread: deque[tuple[int, Sequence[Observation]]] = deque()
         if path is not None:
             self._open(path)
+
+    def aim(self, target: str) -> None:
+        """Say where observations go, where that was not known when the journal was opened."""
+        self._target = target
+        if self._journal:
+            self._journal.target = target
 
     def _open(self, path: Path) -> None:
         try:
@@ -137,7 +143,7 @@ class Store:
         assert self._journal  # noqa: S101  (who calls has one)
         self._journal.close()
         self._journal = None
-        path = self._path
+        path = self.path
         if not error.corrupt or path is None:
             self._on_error(error)
         else:
