@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from deadline import Deadline
 from errors import AccessError, DeliveryError, IngestError, SettingsError
+from logs import redact
+from weather import one_line
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -130,7 +132,16 @@ class Aws:
                 raise SettingsError(f"{doing} failed: {error}. {_AWS_CONFIG_HELP}") from error
             raise aws_error(error, doing, self.region) from error
         client.meta.events.register("request-created", self._guard)
+        self._hide_credentials()
         return client
+
+    def _hide_credentials(self) -> None:
+        """Let the log know a profile's secrets. Those that are renewed are not had before a call,
+        and asking for them here would be one."""
+        credentials = self._session.get_credentials()
+        if credentials and type(credentials).__name__ == "Credentials":
+            for secret in (credentials.access_key, credentials.secret_key, credentials.token):
+                redact.add(secret)
 
     def _guard(self, request: Any, operation_name: str, **_: object) -> None:  # noqa: ANN401
         """Before each request botocore sends, first or repeated: is there time, is it a loop?"""
@@ -276,18 +287,22 @@ def aws_error(
             ):
                 if cls.__name__ in table:
                     return kind(f"{doing} failed: {_tidy(str(error))} {table[cls.__name__]}")
-    elif _raised_in_botocore(error):
+    modules = _modules_of(error)
+    if "botocore.credentials" in modules:
+        return AccessError(f"{doing} failed: {_tidy(str(error))} {_CREDENTIALS_HELP}")
+    if any(module.partition(".")[0] == "botocore" for module in modules):
         # It reads an answer that is no JSON, or not of the right shape, without a check.
         return DeliveryError(f"{doing} failed: the answer cannot be read. {_NETWORK_HELP}")
     raise error
 
 
-def _raised_in_botocore(error: Exception) -> bool:
-    trace = error.__traceback__
-    while trace and trace.tb_next:
+def _modules_of(error: Exception) -> list[str]:
+    """The modules that an exception came through, the one that raised it last."""
+    modules, trace = [], error.__traceback__
+    while trace:
+        modules.append(str(trace.tb_frame.f_globals.get("__name__", "")))
         trace = trace.tb_next
-    name = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
-    return name.partition(".")[0] == "botocore"
+    return modules
 
 
 def _client_error(error: Any, doing: str, missing: str) -> IngestError:  # noqa: ANN401  (untyped in botocore)
@@ -341,6 +356,6 @@ _CREDENTIALS = re.compile(
 
 def _tidy(message: str) -> str:
     """The first line, short, closed by a full stop, with nothing of the credentials."""
-    line = next(iter(message.strip().splitlines()), "no message")
+    line = one_line(next(iter(message.strip().splitlines()), "no message"))
     line = _CREDENTIALS.sub("(redacted)", line)[:400]
     return line if line.endswith((".", "!", "?")) else f"{line}."

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from errors import Status
+from errors import Status, UsageError
 
 # commands/NAME.py each, with main(arguments, options of this command line) -> exit status.
 COMMANDS = {
@@ -75,10 +75,17 @@ def make_parser(*, with_command: bool = True) -> argparse.ArgumentParser:
 def settings_of(arguments: argparse.Namespace) -> dict[str, str]:
     """The settings that stand on the command line. A file's path is relative to this folder."""
     places = [
-        f"@{Path.cwd() / Path(place[1:]).expanduser()}" if place.startswith("@") else place
+        f"@{_absolute(place[1:])}" if place.startswith("@") else place
         for place in arguments.place or ()
     ]
     return {"WEATHER_PLACES": ";".join(places)} if places else {}
+
+
+def _absolute(path: str) -> Path:
+    try:
+        return Path.cwd() / Path(path).expanduser()
+    except (OSError, RuntimeError) as error:  # this folder is gone; ~nobody
+        raise UsageError(f"--place @{path}: {error}.") from error
 
 
 def log_level(arguments: argparse.Namespace) -> str:

@@ -79,6 +79,7 @@ CURL_ERRORS = {
     ),
     61: CurlError("the reply's content encoding is broken", permanent=False),
     63: CurlError("the reply is larger than any weather is; it was refused", permanent=True),
+    100: CurlError("the reply's headers are larger than any are; it was refused", permanent=True),
     77: CurlError(
         "certifi's bundle of authorities cannot be read; install certifi", permanent=True
     ),
@@ -88,6 +89,8 @@ CURL_ERRORS = {
 # Broken by the moment: TLS engine and shutdown, a socket not ready.
 _PASSING = CurlError(f"the connection failed. {RETRY}", permanent=False)
 CURL_ERRORS |= dict.fromkeys((2, 53, 54, 64, 65, 66, 80, 81, 89), _PASSING)
+# HTTP/2 and HTTP/3: a stream or connection that was reset. PycURL has no names for these yet.
+CURL_ERRORS |= dict.fromkeys((92, 95, 96, 97, 99), _PASSING)
 # Files, logins and callbacks, none of which is used.
 _UNFORESEEN = CurlError("libcurl failed in a way that was not foreseen", permanent=True)
 CURL_ERRORS |= dict.fromkeys((21, 22, *range(24, 27), 33, 34, 36, 37), _UNFORESEEN)

@@ -24,15 +24,21 @@ class Deadline:
         self._clock = clock
         self._started = clock()
         self._stopped_by = ""
+        self._stopped_at = 0.0
 
     def stop(self, reason: str) -> None:
         """End the run now. Safe to call from a signal handler."""
+        self._stopped_at = self._clock()
         self._stopped_by = reason
 
     @property
     def stopped(self) -> bool:
         """`stop` was called."""
         return bool(self._stopped_by)
+
+    def stopped_for_s(self) -> float:
+        """Seconds since `stop` was called."""
+        return self._clock() - self._stopped_at
 
     def elapsed_s(self) -> float:
         return self._clock() - self._started
@@ -85,6 +91,10 @@ class Task(Generic[T]):
             self._error = error
         finally:
             self._done.set()
+
+    def is_done(self, wait_s: float) -> bool:
+        """Whether the call has ended, with a result or without; waits that long for it."""
+        return self._done.wait(wait_s)
 
     def wait_for(self, event: threading.Event, deadline: Deadline) -> None:
         """Wait until the call has set the event, or has ended without. Raises as `result` does

@@ -23,8 +23,8 @@ PAGE = 500
 SETTLE_EVERY_S = 0.5
 
 
-# Place, time and measure: what is stored there has versions.
-_Point = tuple[str, int, str]
+# Dimensions, time and measure: what is stored there has versions.
+_Point = tuple[object, str]
 
 
 class Writer(Protocol):
@@ -213,8 +213,8 @@ class Delivery:
 
 
 def _points(entry: Entry) -> set[_Point]:
-    observation = entry.observation
-    return {(observation.place.name, observation.time_ms, name) for name in observation.values}
+    series = entry.observation.series
+    return {(series, name) for name in entry.observation.values}
 
 
 def _whose(batch: _Batch, outcome: Outcome) -> list[RejectedRecord]:

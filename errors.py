@@ -35,7 +35,7 @@ class Status(IntEnum):
 
     OK = os.EX_OK, "all that was fetched is stored (or was already)"
     USAGE = 2, "wrong usage of the command line"
-    DATAERR = os.EX_DATAERR, "Timestream rejected records; each is named on standard error"
+    DATAERR = os.EX_DATAERR, "Timestream rejected records; each is named on standard error and kept"
     UNAVAILABLE = (
         os.EX_UNAVAILABLE,
         "weather could not be fetched for some places; the rest was stored",

@@ -17,11 +17,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from command_line import log_level, parse, settings_of
-from deadline import Deadline, Task
+from deadline import SLICE_S, Deadline, Task
 from errors import IngestError, JournalError, Status
 from logs import RUN_ID, log, recent_lines, start_logging
 from summary import Summary
@@ -39,6 +40,13 @@ if TYPE_CHECKING:
 # The deadline until the settings are known.
 FIRST_DEADLINE_S = 120.0
 
+# How long a run waits for a lock that may be none of its own.
+LOCK_PATIENCE_S = 0.5
+
+# A second signal ends the process at once, but not one that came with the first: timeout(1) signals
+# the process, and then its group.
+SAME_SIGNAL_S = 0.5
+
 DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -54,6 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except IngestError as error:
         log.error("%s", error)
         return int(error.status)
+    except KeyboardInterrupt:
+        log.warning("SIGINT ended it.")
+        return int(Status.TEMPFAIL)
+    except ModuleNotFoundError as error:
+        log.error(
+            "%s is not installed for %s: run it with the Python of its .venv, or "
+            "pip install -r requirements.txt.",
+            error.name,
+            sys.executable,
+        )
+        return int(Status.CONFIG)
     except Exception:  # noqa: BLE001  (shown in full, and told apart by its status)
         log.critical("This is a bug in ingest_weather.py. Please report it.", exc_info=True)
         return int(Status.SOFTWARE)
@@ -103,6 +122,7 @@ class Run:
         self.bug: Exception | None = None
         self._healthcheck_url = ""
         self._lock: RunLock | None = None
+        self._locked: Path | None = None
         self._store: Store | None = None
         self._delivery: Delivery | None = None
         self._forget_before_ms = 0
@@ -137,7 +157,7 @@ class Run:
         self.deadline.seconds = sources.seconds("WEATHER_DEADLINE_SECONDS")
         self._healthcheck_url = sources.early("HEALTHCHECK_URL") or ""
         early_journal = sources.early("WEATHER_JOURNAL")
-        self._take_lock(early_journal)
+        self._take_lock(early_journal, for_sure=sources.names("WEATHER_JOURNAL"))
         from aws import Aws
 
         aws = Aws(self.deadline, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
@@ -149,8 +169,7 @@ class Run:
         start_logging(log_level(self.arguments) or settings.log_level, settings.log_format)
         self.deadline.seconds = settings.deadline_s
         self._healthcheck_url = settings.healthcheck_url
-        if settings.journal != early_journal:
-            self._take_lock(settings.journal)
+        self._take_lock(settings.journal, for_sure=True)
         return settings, aws
 
     def _preload(self, aws: "Aws", journal: Path | None) -> None:
@@ -162,7 +181,7 @@ class Run:
         import timestream_writer  # noqa: F401
 
         aws.preload_timestream()
-        if not self.arguments.dry_run:
+        if self._lock:
             self._open_store(journal)
         import stream  # noqa: F401
 
@@ -176,25 +195,39 @@ class Run:
         self._store = self._store or Store(journal, "", self.failed)
         return self._store
 
-    def _take_lock(self, journal: Path | None) -> None:
-        """One run at a time and journal. Raises LockedError where another has it."""
-        if journal is None or self.arguments.dry_run:
+    def _take_lock(self, journal: Path | None, *, for_sure: bool) -> None:
+        """One run at a time and journal. Raises LockedError where another has it.
+
+        for_sure: no source that is still to be read can name another journal. Where one can, the
+        lock of the default is let go of in a moment by those that it does not concern, and trouble
+        with it may not concern this run.
+        """
+        if self.arguments.dry_run or (self._lock and self._locked == journal):
+            return
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+        if journal is None:
             return
         from run_lock import RunLock
 
-        if self._lock:
-            self._lock.release()
+        path = journal.with_name(f"{journal.name}.lock")
         try:
-            self._lock = RunLock(journal.with_name(f"{journal.name}.lock"))
+            self._lock = RunLock(path, patience_s=0.0 if for_sure else LOCK_PATIENCE_S)
+            self._locked = journal
         except JournalError as error:
-            self.failed(error)
+            if for_sure:
+                self.failed(error)
 
     def _try_out(self, settings: "Settings") -> "list[Observation]":
         """The weather of every place that can be had, for --dry-run."""
         from openweathermap import Failure
+        from rate import RateLimit
 
         observations = []
-        for result in weather_client(settings, self.deadline).fetch(settings.places):
+        rate = RateLimit(settings.calls_per_minute, epoch_ms, {}, keep=lambda _: None)
+        stream = weather_client(settings, self.deadline).stream(settings.places, rate)
+        for result in chain.from_iterable(stream):
             if isinstance(result, Failure):
                 self.summary.place_failed(result.place.name, result.error)
             else:
@@ -258,24 +291,45 @@ class Run:
         store.close()
 
     def report(self) -> None:
-        """The result on standard output where one was asked for, a line of log, a health check."""
-        if self.arguments.dry_run:
-            from commands.tables import print_records, records_as_json
+        """A line of log, a health check, and the result on standard output where one is wanted."""
+        log.info("%s.", self.summary)
+        if self._healthcheck_url and not self.arguments.dry_run:
+            self._ping()
+        try:
+            self._print()
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read it has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            log.error("The result cannot be printed: %s.", error.strerror)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-            if not self.arguments.json:
-                print_records(self.observations)
+    def _print(self) -> None:
+        if self.observations and not self.arguments.json:
+            from commands.tables import print_records
+
+            print_records(self.observations)
         if self.arguments.json:
             result = self.summary.as_dict()
             if self.arguments.dry_run:
+                from commands.tables import records_as_json
+
                 result["records"] = records_as_json(self.observations)
             print(json.dumps(result))
-        log.info("%s.", self.summary)
-        if self._healthcheck_url:
-            from healthcheck import ping
 
-            lines = f"{recent_lines()}\nrun {RUN_ID}: {self.summary}."
-            quickly = self.deadline.stopped
-            ping(self._healthcheck_url, int(self.summary.status), lines, quickly=quickly)
+    def _ping(self) -> None:
+        """Tell the monitoring service, within the run's time but for half a second, and no longer
+        than that once a signal has come."""
+        from healthcheck import LIMIT_S, QUICK_LIMIT_S, ping
+
+        limit_s = min(LIMIT_S, max(QUICK_LIMIT_S, self.deadline.remaining_s()))
+        lines = f"{recent_lines()}\nrun {RUN_ID}: {self.summary}."
+        status = int(self.summary.status)
+        told = Task(partial(ping, self._healthcheck_url, status, lines, limit_s), "while it told")
+        clock = Deadline(limit_s + SLICE_S)
+        while not told.is_done(SLICE_S) and not clock.passed():
+            if self.deadline.stopped and clock.elapsed_s() > QUICK_LIMIT_S:
+                return
 
 
 def weather_client(settings: "Settings", deadline: Deadline) -> "WeatherClient":
@@ -303,8 +357,11 @@ def end_on_signals(deadline: Deadline) -> None:
         return
 
     def stop(number: int, _frame: object) -> None:
-        deadline.stop(signal.Signals(number).name)
-        signal.signal(number, signal.SIG_DFL)
+        if not deadline.stopped:
+            deadline.stop(signal.Signals(number).name)
+        elif deadline.stopped_for_s() > SAME_SIGNAL_S:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

@@ -24,7 +24,7 @@ APPLICATION_ID = 0x57784A72
 SCHEMA_VERSION = 1
 
 # How long another program may hold the file before the run goes on without it.
-BUSY_TIMEOUT_S = 2.0
+BUSY_TIMEOUT_S = 0.5
 
 # Delivered observations to prune in one run, at the least; twice what it added, where that is more.
 PRUNE_AT_LEAST = 1000
@@ -174,12 +174,15 @@ class Journal:
         time of the fetch, but always higher than the last one of its place, whatever the clock did.
         """
         added = 0
+        versions: dict[object, int] = {}
         with journal_errors(self.path), self._transaction():
             for observation in observations:
-                added += self._add(observation, now_ms)
+                added += self._add(observation, now_ms, versions)
         return added
 
-    def _add(self, observation: Observation, now_ms: int) -> bool:
+    def _add(self, observation: Observation, now_ms: int, versions: dict[object, int]) -> bool:
+        """versions: of what was added with it, by `Observation.series`. Two places can be one city
+        to Timestream, and their replies come in the same millisecond."""
         place = observation.place.name
         measures = _dump(observation.values)
         last = self._db.execute(
@@ -188,8 +191,10 @@ class Journal:
         ).fetchone()
         if last and last[:2] == (observation.time_ms, measures):
             return False
-        if last and last[2] >= observation.version:
-            observation = replace(observation, version=last[2] + 1)
+        lowest = max(last[2] if last else 0, versions.get(observation.series, 0)) + 1
+        if observation.version < lowest:
+            observation = replace(observation, version=lowest)
+        versions[observation.series] = observation.version
         self.last_id = self._insert(observation, "pending", now_ms, measures=measures)
         self._db.execute(
             "INSERT INTO place (target, place, time_ms, version, measures) VALUES (?, ?, ?, ?, ?) "
@@ -413,11 +418,11 @@ class Journal:
             return [Kept(row[0], _observation(row[2:]), row[1] == "pending") for row in rows]
 
     def rejected(
-        self, place: str = "", measure: str = "", before_ms: int | None = None
+        self, places: Sequence[str] = (), measure: str = "", before_ms: int | None = None
     ) -> list[RejectedEntry]:
         """Rejected records of all targets, oldest first, narrowed by what is given.
 
-        place: a place as configured, or a city. before_ms: observed before that time.
+        places: as configured, or cities. before_ms: observed before that time.
         """
         with journal_errors(self.path):
             rows = self._db.execute(
@@ -440,8 +445,9 @@ class Journal:
         return [
             entry
             for entry in entries
-            if place in ("", entry.observation.place.name, entry.observation.city)
-            and measure in ("", *entry.observation.values)
+            if not places
+            or entry.observation.place.name in places
+            or (entry.observation.city in places and measure in ("", *entry.observation.values))
         ]
 
     def retry(self, entries: Iterable[RejectedEntry], now_ms: int) -> None:

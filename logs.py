@@ -27,7 +27,8 @@ class Redactor:
     def add(self, secret: str | None) -> None:
         # One and two letters would black out half of every message, and protect nothing.
         if secret and len(secret) > 2:
-            self._secrets |= {secret, urllib.parse.quote(secret), urllib.parse.quote_plus(secret)}
+            quoted = urllib.parse.quote(secret, errors="replace")
+            self._secrets |= {secret, quoted, urllib.parse.quote_plus(secret, errors="replace")}
 
     def __call__(self, text: str) -> str:
         for secret in sorted(self._secrets, key=len, reverse=True):

@@ -66,7 +66,7 @@ def read_places(value: str, folder: Path) -> Places:
         except ValueError as error:
             problems.append(f"{item.where}: {error}" if item.where else str(error))
             continue
-        first = seen.setdefault(hash(place.query), item.where)
+        first = seen.setdefault(hash(str(place.query).casefold()), item.where)
         if len(seen) == len(names):
             where = [item.where, first and f"first: {first}"]
             lines = "; ".join(filter(None, where))
@@ -100,6 +100,9 @@ def _items(value: str, folder: Path, problems: list[str]) -> Iterator[_Item]:
 def _lines(path: Path, problems: list[str]) -> Iterator[_Item]:
     """The places of a file: UTF-8, one a line; blank lines and what follows a # do not count."""
     number = 0
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe could be read for ever
+        problems.append(f"{path} is not a file")
+        return
     try:
         with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):

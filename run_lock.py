@@ -18,25 +18,36 @@ class RunLock:
     The file's text says who holds it; nobody reads it to decide.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Take the lock at once. Raises LockedError, or JournalError where it cannot be made."""
+    def __init__(self, path: Path, patience_s: float = 0.0) -> None:
+        """Take the lock. Raises LockedError, or JournalError where it cannot be made.
+
+        patience_s: how long to wait for another process to let go of it.
+        """
         self.path = path
         with journal_errors(path):
             make_folder(path)
             self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            with closing(os.fdopen(self._file)) as holder:
-                who = _who(holder)
-            raise LockedError(
-                f"Another run is under way ({who}; lock {path}). Nothing was done; the next run "
-                "goes on."
-            ) from error
+        give_up_at = time.monotonic() + patience_s
+        while not self._is_mine():
+            if time.monotonic() >= give_up_at:
+                with closing(os.fdopen(self._file, errors="replace")) as file:
+                    who = _who(file)
+                raise LockedError(
+                    f"Another run is under way ({who}; lock {path}). Nothing was done; the next "
+                    "run goes on."
+                )
+            time.sleep(0.05)
         holder_text = f"pid {os.getpid()}, since {iso_time(time.time_ns() // 1_000_000)}\n"
         with journal_errors(path):
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, holder_text.encode(), 0)
+
+    def _is_mine(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def release(self) -> None:
         os.close(self._file)

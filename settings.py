@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PREFIXES = ("WEATHER_", "OPENWEATHERMAP_", "TIMESTREAM_", "INFLUXDB_")
+PREFIXES = ("WEATHER_", "OPENWEATHERMAP_", "TIMESTREAM_")
 
 DEFAULT_JOURNAL = "~/.local/state/ingest-weather/journal.sqlite3"
 DEFAULT_URL = "https://api.openweathermap.org/data/2.5/weather"
@@ -82,6 +82,7 @@ def _journal(value: str) -> Path | None:
     """None for "off". XDG_STATE_HOME is where it is by default, where that is set."""
     if value == "off":
         return None
+    _text(value)
     if value == DEFAULT_JOURNAL and (state := os.environ.get("XDG_STATE_HOME", "")).startswith("/"):
         return Path(state) / Path(value).relative_to("~/.local/state")
     try:
@@ -117,7 +118,7 @@ def _url(value: str) -> str:
     except ValueError as error:
         raise ValueError(f"it is not a URL: {error}") from None
     if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError("http:// would send the key unencrypted: use https:// (http on loopback)")
+        raise ValueError("http:// would send it unencrypted: use https:// (http on loopback)")
     return value
 
 
@@ -257,6 +258,7 @@ class Settings:
         "HEALTHCHECK_URL",
         _url,
         "Pinged as URL/STATUS after each run, with the last lines of the log. Empty: nothing is.",
+        secret=True,
     )
     log_level: str = _setting(
         "LOG_LEVEL", _level, f"{', '.join(LEVELS)}. Empty: INFO on a terminal, else WARNING."
@@ -349,6 +351,10 @@ class Sources:
         except ValueError:
             return None
 
+    def names(self, name: str) -> bool:
+        """Whether the setting is named anywhere that was read so far."""
+        return any(values.get(name, "").strip() for _, values in self.layers)
+
     def export_aws(self) -> None:
         """Give boto3 the AWS_* of .env, where the environment has none: it reads only that."""
         for where, values in self.layers:
@@ -422,6 +428,9 @@ def _read_env_file(path: Path, problems: list[str]) -> dict[str, str]:
     from dotenv import dotenv_values
     from dotenv.parser import parse_stream
 
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe could be read for ever
+        problems.append(f"{path} is not a file.")
+        return {}
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -443,6 +452,9 @@ def _read_env_file(path: Path, problems: list[str]) -> dict[str, str]:
         problems.extend(f"{path}, line {line}: write NAME=value." for line in bad)
         return {}
     values = dotenv_values(stream=io.StringIO(text))
+    if odd := [name for name in values if "=" in name]:
+        problems.extend(f"{path}: {name!r} is no name." for name in odd)
+        return {}
     return {name: value or "" for name, value in values.items()}
 
 
@@ -491,6 +503,8 @@ def parse_secret(body: str | bytes, secret_id: str) -> dict[str, str]:
     """
     what = f"The secret {secret_id!r} is not a JSON object"
     help_ = 'Store one such as {"OPENWEATHERMAP_API_KEY": "..."}.'
+    if not isinstance(body, str | bytes):
+        raise SettingsError(f"{what}. {help_}")
     try:
         text = body if isinstance(body, str) else body.decode("utf-8")
         secret = json.loads(text.removeprefix("\ufeff"))  # some editors put it in front

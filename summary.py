@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from errors import IngestError, Status, most_urgent
-from logs import RUN_ID
+from logs import RUN_ID, redact
 from weather import one_line
 
 # Places that a group of failures names.
@@ -58,7 +58,7 @@ class Summary:
         if len(group.names) < NAMED:
             group.names.append(one_line(name))
         if self.keep_all:
-            self.failures.append({"place": name, "kind": error.kind, "error": str(error)})
+            self.failures.append({"place": name, "kind": error.kind, "error": redact(str(error))})
 
     def describe_failures(self) -> str:
         """One sentence for one place; for more, a line that counts them by kind, and under it what

@@ -4,7 +4,7 @@ Limits and types are those of Amazon Timestream for LiveAnalytics, API Reference
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
@@ -175,7 +175,7 @@ class TimestreamWriter:
             return _partial_success(records, listed)
         if code == "ValidationException":
             if len(records) == 1:
-                return Outcome(rejected=[Rejection(records[0], message)])
+                return Outcome(rejected=[Rejection(records[0], one_line(str(message)))])
             return self._halves(records)
         return Outcome(failure=self._explain(error))
 
@@ -233,37 +233,28 @@ def _answer(error: Exception) -> tuple[str, str, list[Any]]:
     return said.get("Code", ""), said.get("Message", ""), response.get("RejectedRecords", [])
 
 
-def _fits(listed: list[Any], records: Sequence[Record]) -> bool:
-    """Whether the list of rejections can be of this call."""
-    return bool(listed) and all(0 <= each.get("RecordIndex", -1) < len(records) for each in listed)
+def _fits(listed: object, records: Sequence[Record]) -> bool:
+    """Whether this can be the list of rejections of this call: numbers of its records."""
+    if not isinstance(listed, list) or not listed:
+        return False
+    numbers = [each.get("RecordIndex") if isinstance(each, dict) else None for each in listed]
+    return all(type(number) is int and 0 <= number < len(records) for number in numbers)
 
 
 def _partial_success(records: Sequence[Record], listed: Iterable[Any]) -> Outcome:
     """HTTP 419: every record that is not listed was stored. A record can be listed twice."""
-    rejected = {
-        entry["RecordIndex"]: Rejection(
-            records[entry["RecordIndex"]],
-            entry.get("Reason", "no reason given"),
-            entry.get("ExistingVersion"),
-        )
-        for entry in listed
-    }
+    rejected = {each["RecordIndex"]: _rejection(records, each) for each in listed}
     in_order = [rejected[index] for index in sorted(rejected)]
     return Outcome(stored=len(records) - len(in_order), rejected=in_order)
 
 
-def batches(observations: Iterable[Observation]) -> Iterator[list[Observation]]:
-    """As many observations as fill one call; each stands whole in one call, order kept."""
-    batch: list[Observation] = []
-    records = 0
-    for observation in observations:
-        if records + len(observation.values) > MAX_RECORDS_PER_CALL:
-            yield batch
-            batch, records = [], 0
-        batch.append(observation)
-        records += len(observation.values)
-    if batch:
-        yield batch
+def _rejection(records: Sequence[Record], listed: dict[str, Any]) -> Rejection:
+    reason, version = listed.get("Reason"), listed.get("ExistingVersion")
+    return Rejection(
+        records[listed["RecordIndex"]],
+        one_line(reason) if isinstance(reason, str) and reason.strip() else "no reason given",
+        version if type(version) is int and 0 <= version < 2**63 else None,
+    )
 
 
 # What to do about a rejection, by what its reason says: the reasons are no contract.

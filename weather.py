@@ -19,6 +19,9 @@ UNITS = ("standard", "metric", "imperial")
 # 9999-12-31T23:59:59Z: the last second that datetime, and so our messages, can name.
 MAX_EPOCH_S = 253_402_300_799
 
+# GeoNames' ids have eight digits; what no 64 bits hold is none.
+MAX_CITY_ID = 2**63 - 1
+
 
 class Measure(NamedTuple):
     """One row of the table of measures.
@@ -117,6 +120,11 @@ class Observation:
     version: int
     values: dict[str, str]
 
+    @property
+    def series(self) -> tuple[str, str, int, tuple[str, ...], int]:
+        """What Timestream tells observations apart by: dimensions and time."""
+        return (self.city, self.country, self.city_id, self.place.coordinates, self.time_ms)
+
 
 # OpenWeatherMap takes UK for the United Kingdom and answers GB.
 _COUNTRY_ALIASES = {"UK": "GB"}
@@ -132,7 +140,7 @@ def parse_place(text: str) -> Place:
 
     Raises ValueError with a sentence that says what is wrong and what is expected.
     """
-    name = " ".join(text.split())
+    name = re.sub(r"\s*,\s*", ",", " ".join(text.split()))
     if not name.isprintable():
         raise ValueError(f"{name!r} holds characters that cannot be printed")
     if _CITY_ID.fullmatch(name):
@@ -281,7 +289,7 @@ def _city_id(reply: dict[str, Any]) -> int:
     if value is None:
         return 0
     number = _number(value, "id")
-    if number is None or number != int(number) or number < 0:
+    if number is None or number != int(number) or not 0 <= number <= MAX_CITY_ID:
         raise ReplyError(f"id is {_shown(value)}, which is no city id")
     return int(number)
 

@@ -24,7 +24,6 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,31 +133,6 @@ def shorten_pauses() -> None:
     backoff.delay_amount = lambda *args: longer(*args) / 50
 
 
-def let_go_of_locks() -> Callable[[], None]:
-    """A function that does what the end of a run's process does to its lock."""
-    import run_lock
-
-    held: list[run_lock.RunLock] = []
-
-    class KnownLock(run_lock.RunLock):
-        def __init__(self, path: Path) -> None:
-            super().__init__(path)
-            held.append(self)
-
-        def release(self) -> None:
-            if self in held:
-                held.remove(self)
-                super().release()
-
-    run_lock.RunLock = KnownLock  # type: ignore[misc]  # the same, and known
-
-    def let_go() -> None:
-        for lock in list(held):
-            lock.release()
-
-    return let_go
-
-
 def one_run() -> dict[str, Any]:
     """The program's own entry, and the summary that it prints."""
     import ingest_weather
@@ -194,7 +168,6 @@ def soak(running: Services, runs: int, count: int, home: Path) -> dict[str, Any]
         WEATHER_JOURNAL=str(home / "journal.sqlite3"),
     )
     shorten_pauses()
-    let_go = let_go_of_locks()
     terminal = sys.stderr
     quietly = (home / "said").open("w", encoding="utf-8")
     totals: Counter[str] = Counter()
@@ -208,7 +181,6 @@ def soak(running: Services, runs: int, count: int, home: Path) -> dict[str, Any]
         for number in range(1, runs + 2):
             told = running.ask({"calm": 1, "run": number} if number > runs else {"run": number})
             summary = one_run()
-            let_go()
             statuses[summary["status"]] += 1
             names = ("places", "fetched", "failed", "unchanged", "stored", "rejected")
             totals.update({name: summary.get(name, 0) for name in names})

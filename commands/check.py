@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from command_line import settings_of
 from commands.checks_aws import AwsChecks
 from commands.checks_local import (
     check_cron,
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
     """
     options = make_parser().parse_args(arguments)
     report = Report(as_json=options.json or overall.json, quiet=overall.quiet)
-    sources = read_sources(os.environ, overall.env_file, _command_line(overall))
+    sources = read_sources(os.environ, overall.env_file, settings_of(overall))
     try:
         for finding in _findings(sources):
             report.show(finding)
@@ -133,30 +134,16 @@ def _weather(
     return result, fine(name, f"{result.place.name} {shown} {unit}, observed {ago(age_s)}{more}")
 
 
-def _command_line(overall: argparse.Namespace) -> dict[str, str]:
-    """--place in front of the command. A file's path is relative to this folder."""
-    places = [
-        f"@{Path.cwd() / place[1:]}" if place.startswith("@") else place
-        for place in overall.place or ()
-    ]
-    return {"WEATHER_PLACES": ";".join(places)} if places else {}
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The command's own options."""
     statuses = "\n".join(f"  {int(each):2}  {each.meaning}" for each in sorted(Status))
-    return _with_options(
-        argparse.ArgumentParser(
-            prog="ingest_weather.py check",
-            usage="ingest_weather.py [--env-file FILE] [--place PLACE]... [-q] check [--json]",
-            description=DESCRIPTION,
-            epilog=f"{EPILOG}\n\nexit statuses, as of a run that meets the same:\n{statuses}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+    parser = argparse.ArgumentParser(
+        prog="ingest_weather.py check",
+        usage="ingest_weather.py [--env-file FILE] [--place PLACE]... [-q] check [--json]",
+        description=DESCRIPTION,
+        epilog=f"{EPILOG}\n\nexit statuses, as of a run that meets the same:\n{statuses}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-
-
-def _with_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object, see below")
     return parser
 

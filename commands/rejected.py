@@ -11,11 +11,21 @@ from datetime import UTC, datetime
 from rich.table import Table
 
 from commands.tables import console
-from errors import IngestError, SettingsError, Status
+from errors import SettingsError, Status, UsageError
 from journal import Journal, RejectedEntry
 from run_lock import RunLock
 from settings import read_sources
 from weather import MEASURES, iso_time, one_line
+
+_EPILOG = """\
+examples:
+  ingest_weather.py rejected
+  ingest_weather.py rejected --retry --measure Humidity
+  ingest_weather.py rejected --discard --before 2026-11-01
+
+exit statuses: 0; 2 wrong usage; 74 the journal is unusable; 75 a run is under
+way; 78 there is no journal (WEATHER_JOURNAL).
+"""
 
 
 def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
@@ -25,11 +35,19 @@ def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
     """
     options = make_parser().parse_args(arguments)
     options.json = options.json or overall.json
+    if overall.dry_run:
+        raise UsageError("rejected has no --dry-run: without --retry and --discard it only lists.")
+    options.place = [*options.place, *(overall.place or ())]
     path = read_sources(os.environ, overall.env_file).early("WEATHER_JOURNAL")
     if path is None:
         raise SettingsError("WEATHER_JOURNAL is off or wrong: without a journal nothing is kept.")
     if not path.exists():
-        print("[]" if options.json else f"There is no journal at {path} yet: nothing is rejected.")
+        print(
+            "[]"
+            if options.json
+            else f"There is no journal at {path}: nothing is rejected. (WEATHER_JOURNAL is looked "
+            "for in the environment and .env, not in the secret.)"
+        )
         return Status.OK
     journal = Journal(path, target="")
     try:
@@ -47,11 +65,11 @@ def _decide(journal: Journal, entries: list[RejectedEntry], options: argparse.Na
     try:
         if options.retry:
             journal.retry(entries, time.time_ns() // 1_000_000)
-            done = "put back; the next run writes them"
+            done = "put back; the next run to their target writes them"
         else:
             if not options.yes:
                 _show(entries, as_json=False)
-                if not _confirmed(len(entries)):
+                if not _confirmed(_count(entries)):
                     print("Nothing was discarded.")
                     return Status.OK
             journal.discard(entries)
@@ -65,11 +83,11 @@ def _decide(journal: Journal, entries: list[RejectedEntry], options: argparse.Na
     return Status.OK
 
 
-def _confirmed(count: int) -> bool:
+def _confirmed(count: str) -> bool:
     if not sys.stdin.isatty():
-        raise IngestError("There is nobody to ask: say --yes to discard without asking.")
+        raise UsageError("There is nobody to ask: say --yes to discard without asking.")
     try:
-        answer = input(f"Discard {count} records for good? [y/N] ")
+        answer = input(f"Discard {count} for good? [y/N] ")
     except EOFError:
         print()
         return False
@@ -84,7 +102,7 @@ def _show(entries: list[RejectedEntry], *, as_json: bool) -> None:
         print("No rejected records.")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("observed", "place", "record", "rejected", "reason"):
+    for heading in ("observed", "place", "record", "target", "rejected", "reason"):
         table.add_column(heading, overflow="fold")
     for entry in entries:
         (name, value), *_ = entry.observation.values.items()
@@ -92,6 +110,7 @@ def _show(entries: list[RejectedEntry], *, as_json: bool) -> None:
             iso_time(entry.observation.time_ms),
             one_line(entry.observation.place.name),
             f"{name}={one_line(value)}",
+            entry.target,
             iso_time(entry.rejected_ms),
             one_line(entry.reason),
         )
@@ -129,13 +148,20 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ingest_weather.py rejected",
         description="List the records that Timestream refused, each with its reason.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--retry", action="store_true", help="put them back: the next run writes")
     action.add_argument("--discard", action="store_true", help="drop them for good, after asking")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--place", default="", help="only of this place, or city")
+    parser.add_argument(
+        "--place",
+        action="append",
+        default=[],
+        help="only of this place, or city; may be given more than once",
+    )
     parser.add_argument(
         "--measure", default="", choices=list(MEASURES), metavar="NAME", help="only this measure"
     )

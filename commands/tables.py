@@ -43,7 +43,7 @@ def print_records(observations: Iterable[Observation]) -> None:
                 iso_time(observation.time_ms),
                 one_line(observation.place.name),
                 record["MeasureName"],
-                record["MeasureValue"],
+                one_line(record["MeasureValue"]),
                 str(observation.version),
             )
     console().print(table)

@@ -1,6 +1,5 @@
 """Observations to records to WriteRecords, over real boto3 against the embedded write rules."""
 
-import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -23,20 +22,18 @@ from errors import AccessError, DeliveryError, IngestError, ReplyError, Settings
 from tests.conftest import DATABASE, TABLE
 from timestream_writer import (
     COMMON_ATTRIBUTES,
-    MAX_RECORDS_PER_CALL,
     Dimension,
     Outcome,
     Record,
     Rejection,
     TimestreamWriter,
-    batches,
     describe_record,
     describe_rejections,
     dimensions_of,
     hint,
     records_of,
 )
-from weather import DEFAULT_MEASURES, MEASURES, Observation, parse_place, parse_reply
+from weather import MEASURES, Observation, parse_place, parse_reply
 
 NEVER_S = 60.0
 NOW_S = 1_700_000_000
@@ -196,38 +193,6 @@ def test_every_record_of_a_parsed_reply_is_right_without_botocores_validation(
         assert all(dimension["Value"] for dimension in each["Dimensions"])
     # The service's own rules, beyond types: none may refuse the whole call.
     assert len(parse_records(COMMON_ATTRIBUTES, json.loads(json.dumps(records)))) == len(records)
-
-
-# Batches
-
-
-def sized(number: int, size: int) -> Observation:
-    return observation(time_ms=number, values=dict.fromkeys(list(MEASURES)[:size], "1"))
-
-
-sizes = st.lists(st.integers(min_value=1, max_value=len(MEASURES)), max_size=200)
-
-
-@given(sizes)
-def test_batches_hold_all_in_order_and_never_more_than_a_call_takes(counts: list[int]) -> None:
-    observations = [sized(number, size) for number, size in enumerate(counts)]
-    made = list(batches(observations))
-    assert [each for batch in made for each in batch] == observations
-    for batch in made:
-        assert 1 <= sum(len(records_of(each)) for each in batch) <= MAX_RECORDS_PER_CALL
-
-
-@given(sizes)
-def test_a_batch_ends_only_where_the_next_observation_would_not_fit(counts: list[int]) -> None:
-    made = list(batches(sized(number, size) for number, size in enumerate(counts)))
-    for batch, following in itertools.pairwise(made):
-        filled = sum(len(each.values) for each in batch)
-        assert filled + len(following[0].values) > MAX_RECORDS_PER_CALL
-
-
-def test_twenty_five_places_of_four_measures_are_one_call() -> None:
-    observations = [sized(number, len(DEFAULT_MEASURES)) for number in range(26)]
-    assert [len(batch) for batch in batches(observations)] == [25, 1]
 
 
 # The embedded AWS and a writer to it
