@@ -445,9 +445,8 @@ class Journal:
         return [
             entry
             for entry in entries
-            if not places
-            or entry.observation.place.name in places
-            or (entry.observation.city in places and measure in ("", *entry.observation.values))
+            if measure in ("", *entry.observation.values)
+            and (not places or {entry.observation.place.name, entry.observation.city} & set(places))
         ]
 
     def retry(self, entries: Iterable[RejectedEntry], now_ms: int) -> None:

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -38,7 +38,7 @@ class RunLock:
                 )
             time.sleep(0.05)
         holder_text = f"pid {os.getpid()}, since {iso_time(time.time_ns() // 1_000_000)}\n"
-        with journal_errors(path):
+        with suppress(OSError):  # a full disk: the lock holds without its text
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, holder_text.encode(), 0)
 

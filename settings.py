@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PREFIXES = ("WEATHER_", "OPENWEATHERMAP_", "TIMESTREAM_")
+PREFIXES = ("WEATHER_", "OPENWEATHERMAP_", "TIMESTREAM_", "INFLUXDB_")
 
 DEFAULT_JOURNAL = "~/.local/state/ingest-weather/journal.sqlite3"
 DEFAULT_URL = "https://api.openweathermap.org/data/2.5/weather"

@@ -109,7 +109,7 @@ def test_after_retry_the_next_run_stores_them(refused: Program, aws: EmbeddedAws
     run = refused.run("rejected", "--retry")
     assert (run.returncode, run.stdout, run.stderr) == (
         0,
-        "8 records put back; the next run writes them.\n",
+        "8 records put back; the next run to their target writes them.\n",
         "",
     )
     assert listed(refused) == []

@@ -530,7 +530,7 @@ def test_decimal_text_of_an_int_is_the_int(number: int) -> None:
 
 PLACE_FORMS = {
     "London,GB": Place("London,GB", (("q", "London,GB"),), country="GB"),
-    "London, gb": Place("London, gb", (("q", "London, gb"),), country="GB"),
+    "London, gb": Place("London,gb", (("q", "London,gb"),), country="GB"),
     "London,uk": Place("London,uk", (("q", "London,uk"),), country="GB"),
     "London,ON,CA": Place("London,ON,CA", (("q", "London,ON,CA"),), country="CA"),
     "  New \t York,US ": Place("New York,US", (("q", "New York,US"),), country="US"),
@@ -541,11 +541,9 @@ PLACE_FORMS = {
         (("lat", "51.5085"), ("lon", "-0.1257")),
         coordinates=("51.5085", "-0.1257"),
     ),
-    "-90 , +180": Place(
-        "-90 , +180", (("lat", "-90"), ("lon", "+180")), coordinates=("-90", "+180")
-    ),
+    "-90 , +180": Place("-90,+180", (("lat", "-90"), ("lon", "+180")), coordinates=("-90", "+180")),
     "zip:EC1A,GB": Place("zip:EC1A,GB", (("zip", "EC1A,GB"),), country="GB"),
-    "zip: 94040 , us": Place("zip: 94040 , us", (("zip", "94040,US"),), country="US"),
+    "zip: 94040 , us": Place("zip: 94040,us", (("zip", "94040,US"),), country="US"),
 }
 
 
