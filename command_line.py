@@ -6,6 +6,8 @@ from pathlib import Path
 
 from errors import Status, UsageError
 
+VERSION = "0.1.0"  # as in pyproject.toml
+
 # commands/NAME.py each, with main(arguments, options of this command line) -> exit status.
 COMMANDS = {
     "show": "show what the journal, or the table, holds: latest readings, trends, plots",
@@ -13,7 +15,7 @@ COMMANDS = {
     "check": "go through everything a run needs, and say what to do",
     "rejected": "list the records that were refused, put them back, or drop them",
     "completion": "print a script that completes all this in bash or zsh",
-    "demo": "show the whole job on services of this machine",
+    "demo": "show the whole job on services started on this machine",
 }
 
 
@@ -47,9 +49,10 @@ def make_parser(*, with_command: bool = True) -> argparse.ArgumentParser:
     parser.add_argument(
         "--env-file", type=Path, metavar="FILE", help="settings; default: .env beside the program"
     )
+    parser.add_argument("--version", action="version", version=VERSION)
     talk = parser.add_mutually_exclusive_group()
     talk.add_argument("-v", "--verbose", action="store_true", help="log every step")
-    talk.add_argument("-q", "--quiet", action="store_true", help="log errors alone")
+    talk.add_argument("-q", "--quiet", action="store_true", help="log errors only")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     parser.add_argument(
         "--place",
