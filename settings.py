@@ -35,6 +35,7 @@ DEFAULT_URL = "https://api.openweathermap.org/data/2.5/weather"
 
 # Where the program's own .env and relative @files are looked for.
 HOME = Path(__file__).resolve().parent
+PROGRAM = HOME / "ingest_weather.py"
 
 
 def _text(value: str) -> str:

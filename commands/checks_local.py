@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from command_line import COMMANDS
 from commands import crontab
 from commands.findings import (
     Finding,
@@ -26,9 +27,7 @@ from commands.limit import Limit
 from errors import IngestError, JournalError, Status
 from journal import Journal, PastRun
 from run_lock import holder
-from settings import DECLARED, HOME, Sources
-
-PROGRAM = HOME / "ingest_weather.py"
+from settings import DECLARED, HOME, PROGRAM, Sources
 
 LITTLE_DISK_BYTES = 100 * 1024 * 1024
 
@@ -247,9 +246,8 @@ def check_cron(limit: Limit) -> Finding:
     name = "cron"
     if not shutil.which("crontab"):
         return unknown(name, "not checked: there is no crontab program here")
-    commands = {path.stem for path in Path(__file__).parent.glob("*.py")}
     try:
-        found = limit.call(lambda: crontab.find(PROGRAM, commands), "while crontab -l was asked")
+        found = limit.call(lambda: crontab.find(PROGRAM, COMMANDS), "while crontab -l was asked")
     except IngestError as error:
         return unknown(name, f"not checked: {two_parts(str(error))[0]}")
     lines = [found.line(number) for number in sorted((*found.ours, *found.others))]

@@ -11,20 +11,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from commands.tables import console
 from errors import Status, UsageError
+from settings import PROGRAM
 from weather import DEFAULT_MEASURES, MEASURES, UNITS, iso_time
 
 if TYPE_CHECKING:
     from embedded.aws import EmbeddedAws
     from embedded.openweathermap import EmbeddedOpenWeatherMap
 
-PROGRAM = Path(__file__).resolve().parent.parent / "ingest_weather.py"
 SECRET = "weather-ingest"  # noqa: S105  (its name)
 DATABASE = "TIMESTREAM-DEMO"
 TABLE = "london_weather_information"

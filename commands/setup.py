@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aws import Aws
+from command_line import COMMANDS
 from commands import crontab
 from commands.account import Account, Patience, Retention, Secret, Table
 from commands.iam import run_policy
@@ -31,16 +32,12 @@ from errors import (
     most_urgent,
 )
 from logs import log, redact
-from settings import DECLARED, Settings, read_sources
+from settings import DECLARED, PROGRAM, Settings, read_sources
 from weather import MEASURES, UNITS, one_line, parse_place
 
 KEY = "OPENWEATHERMAP_API_KEY"
 # In the key's place where there is none yet, so that all other settings can be read.
 NO_KEY = "(no-key-yet)"
-
-SCRIPT = Path(__file__).resolve().parent.parent / "ingest_weather.py"
-# What may stand behind it in a line of a crontab that is no run: the commands, and then some.
-COMMANDS = {path.stem for path in Path(__file__).parent.glob("*.py")}
 
 DEFAULT = Retention(memory_hours=24, magnetic_days=365, magnetic_writes=True)
 # CreateTable, RetentionProperties.
@@ -414,7 +411,7 @@ class Setup:
         )
 
     def _cron(self) -> None:
-        line = crontab.run_line(self.options.every, SCRIPT, self.env_file)
+        line = crontab.run_line(self.options.every, PROGRAM, self.env_file)
         if self.options.install_cron:
             print()
             self._do("line in the crontab", lambda: self._install(line))
@@ -423,14 +420,14 @@ class Setup:
             say("Line for the crontab (setup --install-cron puts it there):")
             print(line)
         if unknown := self.sources.only_in_environment():
-            path = self.env_file or SCRIPT.with_name(".env")
+            path = self.env_file or PROGRAM.with_name(".env")
             say(
                 f"Cron starts with none of this shell's variables. What the run needs of these "
                 f"belongs into {path}: {', '.join(unknown)}."
             )
 
     def _install(self, line: str) -> None:
-        found = crontab.find(SCRIPT, COMMANDS)
+        found = crontab.find(PROGRAM, COMMANDS)
         name = "line in the crontab"
         replaced = list(found.ours)
         if found.others and not self.options.update:
