@@ -43,8 +43,7 @@ class Status(IntEnum):
     SOFTWARE = os.EX_SOFTWARE, "a bug; the traceback is shown"
     IOERR = (
         os.EX_IOERR,
-        "the journal is unusable (full disk, read-only, corrupt); the weather was delivered all "
-        "the same",
+        "the journal is unusable (full disk, read-only, corrupt); the weather was delivered anyway",
     )
     TEMPFAIL = (
         os.EX_TEMPFAIL,
