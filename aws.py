@@ -141,7 +141,7 @@ class Aws:
         credentials = self._session.get_credentials()
         if credentials and type(credentials).__name__ == "Credentials":
             for secret in (credentials.access_key, credentials.secret_key, credentials.token):
-                redact.add(secret)
+                redact.add(str(secret or ""))  # a program can print what is no text
 
     def _guard(self, request: Any, operation_name: str, **_: object) -> None:  # noqa: ANN401
         """Before each request botocore sends, first or repeated: is there time, is it a loop?"""
@@ -306,7 +306,7 @@ def _modules_of(error: Exception) -> list[str]:
 
 
 def _client_error(error: Any, doing: str, missing: str) -> IngestError:  # noqa: ANN401  (untyped in botocore)
-    code = str(error.response.get("Error", {}).get("Code", "Unknown"))
+    code = one_line(str(error.response.get("Error", {}).get("Code", "Unknown")))
     message = str(error.response.get("Error", {}).get("Message", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     what = f"{doing} failed: {code}: {_tidy(message)}"

@@ -8,6 +8,7 @@ Source of statuses and error bodies: OpenWeatherMap, Current weather data and FA
 import heapq
 import json
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +35,17 @@ MAX_BODY_BYTES = 256 * 1024
 
 # How long all stand still after a 429. OpenWeatherMap says nothing of when it lifts a block.
 BLOCK_PAUSE_S = 60.0
+
+
+# What JSON can write in two ways: printable ASCII, and the slash.
+_ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|(.))", re.DOTALL)
+
+
+def _plain(escape: re.Match[bytes]) -> bytes:
+    """The form of an escape that is searched for the key: as json.dumps writes it."""
+    char: bytes = bytes.fromhex(escape[1].decode()) if escape[1] else escape[2]
+    is_needless = (escape[1] or char == b"/") and char not in b'"\\'
+    return char if is_needless else b"\\" + char
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,8 @@ class WeatherClient:
         self._ca_file = ca_file
         self._measures = measures
         self._now_ms = now_ms
-        self._keys = {api_key.encode(), quote_plus(api_key).encode()} - {b""}
+        forms = {api_key, quote_plus(api_key), json.dumps(api_key)[1:-1]} - {""}
+        self._keys = sorted((form.encode() for form in forms), key=len, reverse=True)
         self._query = urlencode((("units", units), ("appid", api_key)))
 
     def fetch(self, places: Iterable[Place]) -> Iterator[Result]:
@@ -173,7 +186,7 @@ class WeatherClient:
 
     def read(self, attempt: _Try, status: int) -> Observation:
         """The observation in a complete reply. Raises WeatherError or AccessError."""
-        body = bytes(attempt.body)
+        body = _ESCAPE.sub(_plain, bytes(attempt.body))
         for key in self._keys:  # a server that says what it was asked says the key
             body = body.replace(key, b"(redacted)")
         if status != 200:

@@ -5,17 +5,21 @@ import re
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
 
+import healthcheck
+from command_line import parse
+from deadline import Deadline
 from embedded.aws import EmbeddedAws
 from embedded.exchange import Request
 from embedded.faults import Fault, answer, aws_error, reset, stall
 from embedded.openweathermap import EmbeddedOpenWeatherMap
 from errors import Status
+from ingest_weather import Run
 from tests.conftest import API_KEY, SECRET_ID, Program
 from tests.runs import (
     CREDENTIALS,
@@ -262,3 +266,100 @@ def test_a_wrong_url_is_told_without_showing_it(program: Program) -> None:
     assert run.returncode == Status.CONFIG
     assert "HEALTHCHECK_URL" in run.stderr
     assert HealthService.token not in run.stderr
+
+
+class StalledPing:
+    """Stands for `healthcheck.ping`: does not come back before the test is over."""
+
+    def __init__(self) -> None:
+        self.begun: Callable[[], None] = lambda: None
+        self.over = threading.Event()
+        self.gave_up = False
+        self.limits_s: list[float] = []
+
+    def __call__(self, url: str, status: int, lines: str, limit_s: float) -> None:
+        assert (url, status) == ("https://example.com/x", 0)
+        assert "0 of 0 places fetched" in lines
+        self.limits_s.append(limit_s)
+        self.begun()
+        self.gave_up = not self.over.wait(60)
+
+
+@pytest.fixture
+def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[StalledPing]:
+    ping = StalledPing()
+    monkeypatch.setattr(healthcheck, "ping", ping)
+    yield ping
+    ping.over.set()
+
+
+def reported(deadline: Deadline, *arguments: str) -> None:
+    run = Run(parse(arguments), deadline)
+    run._healthcheck_url = "https://example.com/x"
+    run.report()
+
+
+def test_a_stalled_health_check_has_what_is_left_of_the_runs_time_but_half_a_second(
+    stalled: StalledPing,
+) -> None:
+    reported(Deadline(0))
+    assert not stalled.gave_up
+    reported(Deadline(2, clock=lambda: 0.0))
+    assert not stalled.gave_up
+    assert stalled.limits_s == [healthcheck.QUICK_LIMIT_S, 2]
+
+
+def test_a_health_check_never_has_more_than_its_own_limit(
+    stalled: StalledPing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(healthcheck, "LIMIT_S", 0.1)
+    reported(Deadline(86_400))
+    assert stalled.limits_s == [0.1]
+    assert not stalled.gave_up
+
+
+def test_a_signal_ends_a_stalled_health_check(
+    stalled: StalledPing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(healthcheck, "LIMIT_S", 80_000.0)
+    deadline = Deadline(86_400)
+    stalled.begun = lambda: deadline.stop("SIGTERM")
+    reported(deadline)
+    assert stalled.limits_s == [80_000.0]
+    assert not stalled.gave_up
+
+
+def test_a_dry_run_is_not_pinged(program: Program, health: HealthService) -> None:
+    run = program.run("--dry-run", env={"HEALTHCHECK_URL": health.url})
+    assert (run.returncode, run.stderr) == (0, "")
+    assert health.requests == []
+
+
+def test_a_signal_during_the_health_check_changes_no_status(
+    program: Program, aws: EmbeddedAws, health: HealthService
+) -> None:
+    pinged = threading.Event()
+    health.plan.when("*", reached(pinged, stall()))
+    process = program.start("--json", env={"HEALTHCHECK_URL": health.url})
+    assert pinged.wait(60)
+    process.terminate()
+    run = ended(process)
+    assert (run.returncode, json.loads(run.stdout)["status"]) == (0, 0)
+    assert_clean(run)
+    assert stored(aws) == all_of("London")
+
+
+def test_a_stalled_health_check_ends_with_the_runs_deadline(
+    program: Program, health: HealthService
+) -> None:
+    health.plan.always("*", stall())
+    env = {"HEALTHCHECK_URL": health.url, "WEATHER_DEADLINE_SECONDS": "3"}
+    run = program.run("--json", env=env)
+    assert (run.returncode, json.loads(run.stdout)["stored"]) == (0, 4)
+    assert len(health.requests) == 1
+    assert_clean(run)
+
+
+def test_lines_that_are_no_utf_8_are_sent_all_the_same(health: HealthService) -> None:
+    healthcheck.ping(health.url, 69, "Place \udcff\ud800: no.", 30)
+    assert health.ping() == ("69", "Place ??: no.")

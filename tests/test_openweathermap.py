@@ -788,3 +788,18 @@ def test_a_code_newer_than_this_program_is_still_told() -> None:
         "asking 127.0.0.1 failed: libcurl failed (curl 4711).",
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "is_permanent"),
+    [(92, False), (95, False), (96, False), (97, False), (99, False), (100, True)],
+)
+def test_codes_that_pycurl_has_no_names_for_are_retried_where_that_can_help(
+    *, code: int, is_permanent: bool
+) -> None:
+    error = curl_handle.curl_error(
+        code, "https://api.openweathermap.org/", "api.openweathermap.org"
+    )
+    assert error.permanent == is_permanent
+    assert str(error).endswith(f"(curl {code}).")
+    assert "libcurl failed" not in str(error)

@@ -245,3 +245,31 @@ def test_a_journal_that_is_off_or_damaged_is_told(refused: Program) -> None:
     assert "The file is damaged" in damaged.stderr
     assert_clean(damaged)
     assert journal.read_bytes().startswith(b"not a journal")
+
+
+def test_a_place_in_front_of_the_command_filters_too(refused: Program) -> None:
+    nothing = refused.run("--place", "Oslo,NO", "rejected", "--discard", "--yes")
+    assert (nothing.returncode, nothing.stdout) == (0, "0 records discarded.\n")
+    assert len(listed(refused)) == 8
+    run = refused.run("--place", "Paris,FR", "rejected", "--discard", "--yes")
+    assert (run.returncode, run.stdout) == (0, "4 records discarded.\n")
+    assert {each["city"] for each in listed(refused)} == {"London"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dry-run", "rejected"], "rejected has no --dry-run"),
+        (["--dry-run", "rejected", "--discard", "--yes"], "rejected has no --dry-run"),
+        (["rejected", "--discard"], "say --yes"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_what_could_be_meant_otherwise_is_wrong_usage(
+    refused: Program, arguments: list[str], message: str
+) -> None:
+    run = refused.run(*arguments, stdin=subprocess.DEVNULL)
+    assert run.returncode == Status.USAGE
+    assert message in run.stderr
+    assert_clean(run)
+    assert len(states(journal_of(refused))) == 8
