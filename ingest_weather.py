@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 FIRST_DEADLINE_S = 120.0
 
 # How long a run waits for a lock that may be none of its own.
-LOCK_PATIENCE_S = 0.5
+LOCK_PATIENCE_S = 0.3
 
 # A second signal ends the process at once, but not one that came with the first: timeout(1) signals
 # the process, and then its group.

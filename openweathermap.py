@@ -132,7 +132,10 @@ class WeatherClient:
         self._ca_file = ca_file
         self._measures = measures
         self._now_ms = now_ms
-        forms = {api_key, quote_plus(api_key), json.dumps(api_key)[1:-1]} - {""}
+        # A shorter key is none of OpenWeatherMap's, and could stand in a reply by chance.
+        forms = (
+            {api_key, quote_plus(api_key), json.dumps(api_key)[1:-1]} if len(api_key) > 7 else set()
+        )
         self._keys = sorted((form.encode() for form in forms), key=len, reverse=True)
         self._query = urlencode((("units", units), ("appid", api_key)))
 
