@@ -1,7 +1,7 @@
 """WEATHER_PLACES: one place, a list of them, or `@file` with one a line."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -57,30 +57,50 @@ def read_places(value: str, folder: Path) -> Places:
     Raises ValueError that names every text that is no place, with file and line.
     """
     names: list[str] = []
-    seen: dict[int, str] = {}  # by hash: the queries themselves would take more room than the names
+    seen: set[int] = set()
     problems: list[str] = []
-    twice: list[str] = []
+    twice: list[tuple[Place, _Item]] = []
     for item in _items(value, folder, problems):
         try:
             place = parse_place(item.text)
         except ValueError as error:
             problems.append(f"{item.where}: {error}" if item.where else str(error))
             continue
-        first = seen.setdefault(hash(str(place.query).casefold()), item.where)
-        if len(seen) == len(names):
-            where = [item.where, first and f"first: {first}"]
-            lines = "; ".join(filter(None, where))
-            twice.append(f"{place.name} ({lines})" if lines else place.name)
+        if _key(place) in seen:
+            twice.append((place, item))
         else:
+            seen.add(_key(place))
             names.append(place.name)
     if problems:
         raise ValueError("; ".join(_some(problems)))
     if not names:
         raise ValueError("it names no place")
     if twice:
-        named = "; ".join(_some(twice))
+        named = "; ".join(_some(_describe(twice, _items(value, folder, []))))
         log.warning("Named more than once, and asked for once: %s.", named)
     return Places(names)
+
+
+def _key(place: Place) -> int:
+    """What two namings of one place share. A hash: the queries would take more room than the names,
+    and they may be many."""
+    return hash(str(place.query).casefold())
+
+
+def _describe(twice: list[tuple[Place, _Item]], items: Iterable[_Item]) -> list[str]:
+    """Each second naming, with where it stands and where the first does."""
+    wanted = {_key(place) for place, _ in twice}
+    first: dict[int, str] = {}
+    for item in items:
+        key = _key(parse_place(item.text))
+        if key in wanted:
+            first.setdefault(key, item.where)
+    told = []
+    for place, item in twice:
+        where = [item.where, first[_key(place)] and f"first: {first[_key(place)]}"]
+        lines = "; ".join(filter(None, where))
+        told.append(f"{place.name} ({lines})" if lines else place.name)
+    return told
 
 
 def _items(value: str, folder: Path, problems: list[str]) -> Iterator[_Item]:
