@@ -87,7 +87,7 @@ def run_command(arguments: argparse.Namespace) -> int:
         status: int = command.main(arguments.rest, arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read it, head or a pager, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return Status.OK
     return status
 
@@ -299,10 +299,10 @@ class Run:
             self._print()
             sys.stdout.flush()
         except BrokenPipeError:  # whoever read it has gone
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            drop_output()
         except OSError as error:
             log.error("The result cannot be printed: %s.", error.strerror)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            drop_output()
 
     def _print(self) -> None:
         if self.observations and not self.arguments.json:
@@ -365,6 +365,11 @@ def end_on_signals(deadline: Deadline) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+
+
+def drop_output() -> None:
+    """Standard output leads nowhere from here on: what its buffer still has must not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def open_streams() -> None:
