@@ -13,6 +13,11 @@ T = TypeVar("T")
 SLICE_S = 0.2
 
 
+def epoch_ms() -> int:
+    """The wall clock, in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
 class Deadline:
     """A point in time, `seconds` after its making by the monotonic clock; `stop` brings it forward.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from deadline import SLICE_S, Deadline, Task
+from deadline import SLICE_S, Deadline, Task, epoch_ms
 from errors import IngestError
 from journal import Entry, RejectedRecord
 from logs import redact
@@ -206,7 +206,7 @@ class Delivery:
 
     def _settle(self) -> None:
         if self._settled:
-            self._store.settle(self._settled, self._refused, time.time_ns() // 1_000_000)
+            self._store.settle(self._settled, self._refused, epoch_ms())
             self._unsettled.difference_update(*map(_points, self._settled))
             self._settled, self._refused = [], []
         self._settled_at = time.monotonic()

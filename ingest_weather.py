@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from command_line import log_level, parse, settings_of
-from deadline import SLICE_S, Deadline, Task
+from deadline import SLICE_S, Deadline, Task, epoch_ms
 from errors import IngestError, JournalError, Status
 from logs import RUN_ID, log, recent_lines, start_logging
 from summary import Summary
@@ -345,10 +344,6 @@ def weather_client(settings: "Settings", deadline: Deadline) -> "WeatherClient":
         deadline=deadline,
         concurrency=settings.concurrency,
     )
-
-
-def epoch_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def end_on_signals(deadline: Deadline) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from deadline import epoch_ms
 from errors import JournalError
 from weather import MEASURES, Observation, Place, iso_time
 
@@ -688,7 +689,7 @@ def open_journal(path: Path, target: str) -> tuple[Journal, JournalError | None]
 
 def set_aside(path: Path, error: JournalError) -> JournalError:
     """Rename a damaged journal; returns what to tell about it."""
-    name = f"{path.name}.corrupt-{iso_time(time.time_ns() // 1_000_000)}"
+    name = f"{path.name}.corrupt-{iso_time(epoch_ms())}"
     with journal_errors(path):
         aside, number = path.with_name(name), 1
         while aside.exists():  # a rename would replace it

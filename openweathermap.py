@@ -19,7 +19,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 import pycurl
 
 from curl_handle import RETRY, curl_error, new_handle
-from deadline import SLICE_S, Deadline
+from deadline import SLICE_S, Deadline, epoch_ms
 from errors import AccessError, BlockedError, IngestError, Interrupted, ReplyError, WeatherError
 from logs import log
 from weather import Observation, Place, error_message, parse_reply
@@ -117,7 +117,7 @@ class WeatherClient:
         timeout_s: float,
         deadline: Deadline,
         concurrency: int = 32,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = epoch_ms,
         jitter: Callable[[], float] = random.random,
         ca_file: str | None = None,
         block_pause_s: float = BLOCK_PAUSE_S,

@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TextIO
 
+from deadline import epoch_ms
 from errors import LockedError
 from journal import journal_errors, make_folder
 from weather import iso_time
@@ -37,7 +38,7 @@ class RunLock:
                     "run goes on."
                 )
             time.sleep(0.05)
-        holder_text = f"pid {os.getpid()}, since {iso_time(time.time_ns() // 1_000_000)}\n"
+        holder_text = f"pid {os.getpid()}, since {iso_time(epoch_ms())}\n"
         with suppress(OSError):  # a full disk: the lock holds without its text
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, holder_text.encode(), 0)

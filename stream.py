@@ -4,6 +4,7 @@ import time
 from array import array
 from collections.abc import Iterator
 
+from deadline import epoch_ms
 from delivery import Delivery
 from logs import log
 from openweathermap import Failure, WeatherClient
@@ -64,7 +65,7 @@ class Stream:
         """Those longest unseen first, so that a list too long for one run is served in turn."""
         if not self._many:
             return iter(places)
-        asked, now_ms = self._store.asked(places.names), time.time_ns() // 1_000_000
+        asked, now_ms = self._store.asked(places.names), epoch_ms()
         # A time in the future is from before the clock was put back, and means nothing.
         turn = array("q", (each if each <= now_ms else 0 for each in asked))
         # An array, too: it is kept for the whole run, and a list takes five times as much.
@@ -94,7 +95,7 @@ class Stream:
             self._commit()
 
     def _commit(self) -> None:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = epoch_ms()
         if self._uncommitted:
             added = self._store.add(self._uncommitted, now_ms)
             self._summary.unchanged += len(self._uncommitted) - added

@@ -18,7 +18,7 @@ from commands.checks_local import (
 )
 from commands.findings import Finding, Report, ago, failed_by, fine, needs
 from commands.limit import Limit
-from deadline import Deadline
+from deadline import Deadline, epoch_ms
 from errors import Interrupted, Status
 from logs import redact
 from openweathermap import Failure, WeatherClient
@@ -76,7 +76,7 @@ def _rest(
     sources: Sources, account: AwsChecks, limit: Limit, observation: Observation | None
 ) -> Iterator[Finding]:
     """What the journal knows, and what hangs together with it."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = epoch_ms()
     path: Path | None = sources.early("WEATHER_JOURNAL")
     is_off = path is None and sources.text("WEATHER_JOURNAL") == "off"
     target = (

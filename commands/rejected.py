@@ -4,13 +4,13 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rich.table import Table
 
 from commands.tables import console
+from deadline import epoch_ms
 from errors import SettingsError, Status, UsageError
 from journal import Journal, RejectedEntry
 from run_lock import RunLock
@@ -64,7 +64,7 @@ def _decide(journal: Journal, entries: list[RejectedEntry], options: argparse.Na
     lock = RunLock(journal.path.with_name(f"{journal.path.name}.lock"))
     try:
         if options.retry:
-            journal.retry(entries, time.time_ns() // 1_000_000)
+            journal.retry(entries, epoch_ms())
             done = "put back; the next run to their target writes them"
         else:
             if not options.yes:

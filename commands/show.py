@@ -9,7 +9,6 @@ import json
 import math
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from commands.readings import HOUR_MS, PlaceFilter, Reading, latest_of, readings_of, unit_of
 from commands.screen import print_screen
+from deadline import epoch_ms
 from errors import SettingsError, Status, UsageError
 from journal import Journal, Kept
 from logs import start_logging
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
         start_logging("DEBUG")
     if options.compare and (options.csv or options.plot):
         raise UsageError("--compare prints a list or --json: leave --csv and --plot out.")
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = epoch_ms()
     start_ms = now_ms - round(options.hours * HOUR_MS)
     sources = read_sources(os.environ, overall.env_file)
     if options.compare:
