@@ -97,7 +97,7 @@ class Outcome:
 
 
 class TimestreamWriter:
-    """Writes to one table. `discover` first, then `write`; neither raises what is AWS's fault."""
+    """Writes to one table. `discover` first, once; then `write`, from any number of threads."""
 
     def __init__(self, aws: Aws, database: str, table: str, endpoint_url: str = "") -> None:
         self._aws = aws
@@ -117,12 +117,13 @@ class TimestreamWriter:
         before it is sent. Raises IngestError where there is no cell to be found.
         """
         try:
-            self._client = self._aws.timestream_write(self._endpoint_url)
-            _serialize_records_at_once(self._client)
+            client = self._aws.timestream_write(self._endpoint_url)
+            _serialize_records_at_once(client)
             if not self._endpoint_url:
-                self._stop_before_sending(self._client)
+                self._stop_before_sending(client)
         except Exception as error:
             raise self._explain(error) from error
+        self._client = client
 
     def _stop_before_sending(self, client: "TimestreamWriteClient") -> None:
         class Discovered(Exception):  # noqa: N818  (no error)
@@ -145,12 +146,11 @@ class TimestreamWriter:
 
     def write(self, records: Sequence[Record]) -> Outcome:
         """Write 1 to 100 records in one call; in more where the service refuses the whole of it.
+        What is AWS's fault is in the outcome, never raised.
 
         Resending what was stored is harmless: same version, same values.
         """
         try:
-            if self._client is None:
-                self.discover()
             for _ in range(TOTAL_ATTEMPTS):
                 # botocore takes a body that breaks off for an answer without members.
                 if self._write(records).get("RecordsIngested"):
@@ -161,7 +161,7 @@ class TimestreamWriter:
         return Outcome(failure=DeliveryError(reason))
 
     def _write(self, records: Sequence[Record]) -> "WriteRecordsResponseTypeDef":
-        assert self._client is not None  # noqa: S101  (discover raises or sets it)
+        assert self._client is not None, "discover first"  # noqa: S101
         return self._client.write_records(
             DatabaseName=self._database,
             TableName=self._table,

@@ -91,7 +91,7 @@ class Rig:
         self.summary = Summary()
         writer = TimestreamWriter(Aws(self.deadline, PATIENCE_S), DATABASE, TABLE, self.aws.url)
         self.store = Store(self.journal if self.keeps_journal else None, TARGET, unexpected)
-        ready = Task(lambda: None, "while nothing was looked up")
+        ready = Task(writer.discover, "while the endpoint was looked up")
         delivery = Delivery(
             self.store, writer, ready, self.deadline, unexpected, writers=self.writers
         )

@@ -279,11 +279,14 @@ def test_a_given_endpoint_is_written_to_without_discovery(
     assert table.actions() == ["WriteRecords"]
 
 
-def test_a_write_discovers_by_itself_where_nobody_did(table: Table) -> None:
+def test_a_client_that_is_not_ready_is_never_written_with(table: Table) -> None:
+    table.service.plan.always("DescribeEndpoints", reset())
     writer = TimestreamWriter(Aws(Deadline(NEVER_S), NEVER_S), DATABASE, TABLE)
-    assert writer.write([record()]) == Outcome(stored=1)
-    table.clients.append(writer._client)
-    assert table.actions() == ["DescribeEndpoints", "WriteRecords"]
+    with pytest.raises(DeliveryError):
+        writer.discover()
+    with pytest.raises(AssertionError, match="discover first"):
+        writer.write([record()])
+    assert "WriteRecords" not in table.actions()
 
 
 def test_a_denied_discovery_is_told_before_anything_is_written(table: Table) -> None:
