@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ SECRET_ID = "weather-ingest"
 DATABASE = "TIMESTREAM-DEMO"
 TABLE = "london_weather_information"
 
+
+# A shell ignores SIGINT for what it starts in the background, and every child would do so, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test depends on how fast the machine is.
 settings.register_profile(
