@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from embedded.aws import EmbeddedAws
 from embedded.openweathermap import EmbeddedOpenWeatherMap
+from tests.readings import now_ms
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "ingest_weather.py"
@@ -31,6 +32,10 @@ settings.register_profile(
     "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 settings.load_profile("steady")
+
+
+def pytest_runtest_setup() -> None:
+    now_ms.cache_clear()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Journals to show, and pages that Timestream Query answers with."""
 
+import functools
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -12,14 +13,20 @@ from tests.journals import LONDON, MINUTE_MS, PARIS, TARGET, observed
 from weather import Observation, Place, iso_time
 
 HOUR_MS = 60 * MINUTE_MS
-NOW_MS = time.time_ns() // 1_000_000 // 1000 * 1000
 
-__all__ = ["HOUR_MS", "LONDON", "MINUTE_MS", "NOW_MS", "PARIS", "TARGET"]
+__all__ = ["HOUR_MS", "LONDON", "MINUTE_MS", "PARIS", "TARGET"]
+
+
+@functools.cache
+def now_ms() -> int:
+    """The second at which the test first asked: one moment for all of it, and another for the next
+    (conftest.py), as a program that is started reads the real clock."""
+    return int(time.time()) * 1000
 
 
 def ago(minutes: float, place: Place = LONDON, **values: str) -> Observation:
     """An observation made so many minutes before now, fetched at once."""
-    time_ms = NOW_MS - int(minutes * MINUTE_MS)
+    time_ms = now_ms() - int(minutes * MINUTE_MS)
     return observed(place, time_ms, time_ms, **values)
 
 
@@ -28,17 +35,17 @@ def fill(
 ) -> None:
     """Add them as delivered, but for the last so many."""
     with closing(Journal(path, target)) as journal:
-        journal.add(observations, NOW_MS)
+        journal.add(observations, now_ms())
         entries = journal.pending(0, len(observations))
-        journal.settle(entries[: len(entries) - pending], [], NOW_MS)
+        journal.settle(entries[: len(entries) - pending], [], now_ms())
 
 
 def reject(path: Path, observation: Observation, measure: str) -> None:
     """Add it, with one of its measures rejected and the others delivered."""
     with closing(Journal(path, TARGET)) as journal:
-        journal.add([observation], NOW_MS)
+        journal.add([observation], now_ms())
         (*_, entry) = journal.pending(0, 1000)
-        journal.settle([entry], [RejectedRecord(entry.id, measure, "too old", None)], NOW_MS)
+        journal.settle([entry], [RejectedRecord(entry.id, measure, "too old", None)], now_ms())
 
 
 COLUMNS = ("city", "country", "city_id", "measure_name", "time", "measure_value::double")

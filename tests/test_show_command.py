@@ -28,7 +28,7 @@ from embedded.faults import aws_error
 from errors import Status
 from journal import Journal
 from tests.conftest import DATABASE, TABLE, Program
-from tests.readings import HOUR_MS, LONDON, NOW_MS, PARIS, ago, fill, page, reject, rows
+from tests.readings import HOUR_MS, LONDON, PARIS, ago, fill, now_ms, page, reject, rows
 from tests.runs import Finished, assert_clean, journal_of
 from weather import MEASURES, Observation, Place, iso_time
 
@@ -120,7 +120,7 @@ def test_one_reading_is_shown_with_time_age_and_units(alone: Program) -> None:
     fill(journal_of(alone), [ago(12, CurrentTemp="12.5", Humidity="93")])
     lines = shown(alone).splitlines()
     assert lines[0] == "Latest readings"
-    assert lines[1] == f"London,GB  {iso_time(NOW_MS - 12 * 60_000)}  {lines[1][33:]}"
+    assert lines[1] == f"London,GB  {iso_time(now_ms() - 12 * 60_000)}  {lines[1][33:]}"
     assert re.search(r"1[2-9] min ago$", lines[1])
     assert lines[2] == "  CurrentTemp 12.5 C   Humidity 93 %"
     assert "The last 24 hours, from the journal" in lines
@@ -243,7 +243,7 @@ def test_units_are_those_of_the_settings_or_the_command_line(alone: Program) -> 
 
 
 def test_every_measure_has_its_row_and_codes_have_no_mean(alone: Program) -> None:
-    values = dict.fromkeys(MEASURES, "359") | {"Condition": "Rain", "Sunrise": str(NOW_MS)}
+    values = dict.fromkeys(MEASURES, "359") | {"Condition": "Rain", "Sunrise": str(now_ms())}
     later = values | {"WindDirection": "5", "ConditionId": "500"}
     fill(journal_of(alone), [ago(20, LONDON, **values), ago(10, LONDON, **later)])
     table = shown(alone).partition("from the journal")[2].splitlines()
@@ -426,7 +426,13 @@ def test_a_place_that_the_journal_knows_is_asked_for_by_its_dimensions(
     program: Program, aws: EmbeddedAws
 ) -> None:
     zurich = Observation(
-        Place("zip:8001,CH", ()), "Zürich", "CH", 0, NOW_MS - HOUR_MS, NOW_MS, {"Humidity": "50"}
+        Place("zip:8001,CH", ()),
+        "Zürich",
+        "CH",
+        0,
+        now_ms() - HOUR_MS,
+        now_ms(),
+        {"Humidity": "50"},
     )
     unknown = program.run("show", "--from-timestream", "--place", "zip:8001,CH")
     assert unknown.returncode == Status.USAGE
