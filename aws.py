@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from deadline import Deadline
-from errors import AccessError, DeliveryError, IngestError, SettingsError
+from errors import AccessError, DeliveryError, IngestError, SettingsError, ThrottledError
 from logs import redact
 from weather import one_line
 
@@ -319,7 +319,8 @@ def _client_error(error: Any, doing: str, missing: str) -> IngestError:  # noqa:
         return SettingsError(f"{what} {_CONFIG_CODES[family]}")
     if status in (401, 403):
         return AccessError(f"{what} {_ACCESS_CODES['AccessDenied']}")
-    return DeliveryError(f"{what} (HTTP {status}) {_NETWORK_HELP}")
+    kind = ThrottledError if family == "Throttling" else DeliveryError
+    return kind(f"{what} (HTTP {status}) {_NETWORK_HELP}")
 
 
 def _access_help(family: str, message: str, operation: str) -> str:

@@ -1,17 +1,19 @@
 """Everything pending to Timestream, oldest first, several calls at once."""
 
 import queue
+import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from deadline import SLICE_S, Deadline, Task, epoch_ms
-from errors import IngestError
+from errors import IngestError, ThrottledError
 from journal import Entry, RejectedRecord
-from logs import redact
+from logs import log, redact
 from store import Store
 from timestream_writer import MAX_RECORDS_PER_CALL, Outcome, Record, records_of
 
@@ -22,6 +24,13 @@ PAGE = 500
 # sends it again.
 SETTLE_EVERY_S = 0.5
 
+# Full jitter: the pause after the n-th throttled call in a row is up to this many seconds, doubled
+# n - 1 times, and no longer than the other.
+PAUSE_S = 1.0
+LONGEST_PAUSE_S = 10.0
+
+# Throttled calls in a row after which the service will not have more in this run.
+MOST_THROTTLED = 5
 
 # Dimensions, time and measure: what is stored there has versions.
 _Point = tuple[object, str]
@@ -62,7 +71,7 @@ class Delivery:
 
     ready: done when the writer can write; its error is the delivery's failure.
     on_rejected: told of each call in which records were rejected, and of the target.
-    writers: calls at once.
+    writers: calls at once; fewer for a while after the service has throttled one.
     """
 
     def __init__(
@@ -80,6 +89,9 @@ class Delivery:
         self._deadline = deadline
         self._on_rejected = on_rejected
         self._writers = writers
+        self._at_once = writers
+        self._throttled = 0
+        self._resume_at = 0.0
         self._threads = 0
         self._in_flight = 0
         self._jobs: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -108,12 +120,9 @@ class Delivery:
         """Send all that is pending and wait for the answers; stop at the deadline, or when a call
         fails for a reason that others would fail for too."""
         self.pump(all_fetched=True)
-        while self._in_flight and not self._deadline.passed():
-            try:
-                answer = self._answers.get(timeout=min(SLICE_S, self._deadline.remaining_s()))
-            except queue.Empty:
-                continue
-            self._take(answer)
+        while self._is_under_way() and not self._deadline.passed():
+            with suppress(queue.Empty):
+                self._take(self._answers.get(timeout=min(SLICE_S, self._deadline.remaining_s())))
             self.pump(all_fetched=True)
         self._settle()
         for _ in range(self._threads):
@@ -122,13 +131,17 @@ class Delivery:
             self.result.failure = self._deadline.error(f"while {self._writer.target} was written")
         return self.result
 
+    def _is_under_way(self) -> bool:
+        return self._in_flight > 0 or (bool(self._page) and self.result.failure is None)
+
     def _unsent(self) -> bool:
         return bool(self._page or self._store.pending(self._last_id, 1))
 
     def _may_send(self) -> bool:
         return (
-            self._in_flight < self._writers
+            self._in_flight < self._at_once
             and self.result.failure is None
+            and time.monotonic() >= self._resume_at
             and not self._deadline.passed()
         )
 
@@ -191,18 +204,44 @@ class Delivery:
         batch, outcome = answer
         if isinstance(outcome, BaseException):
             raise outcome
+        if isinstance(outcome.failure, ThrottledError) and self._may_try_again():
+            self._slow_down(batch)
+            return
         self.result.stored += outcome.stored
         if outcome.failure:
             # What was refused in a part of the call will be refused, and named, the next time too.
             self.result.failure = self.result.failure or outcome.failure
             self._store.failed(batch.entries, redact(str(outcome.failure)))
+            self._store.send_no_more()
             return
+        self._throttled = 0
+        self._at_once = min(self._writers, self._at_once + 1)
         self._settled += batch.entries
         if outcome.rejected:
             self.result.rejected += len(outcome.rejected)
             self._refused += _whose(batch, outcome)
             self._settle()  # before it is said that they are kept
             self._on_rejected(outcome, self._writer.target)
+
+    def _may_try_again(self) -> bool:
+        """Whether to wait for a service that throttles. One that takes some calls is busy; one
+        that takes none is out of order, and a run that can leave its observations in the journal
+        had better end soon."""
+        if self.result.failure or self._deadline.passed():
+            return False
+        if self._store.count_lost():
+            return True
+        return self.result.stored > 0 and self._throttled < MOST_THROTTLED
+
+    def _slow_down(self, batch: _Batch) -> None:
+        """Send it again, before all that came after it, in a while and with fewer calls at once."""
+        self._throttled += 1
+        self._at_once = max(1, self._in_flight // 2)
+        pause_s = min(LONGEST_PAUSE_S, PAUSE_S * 2 ** min(self._throttled - 1, 10))
+        self._resume_at = time.monotonic() + random.uniform(0, pause_s)  # noqa: S311  (no secret)
+        self._unsettled.difference_update(*map(_points, batch.entries))
+        self._page = deque(sorted([*batch.entries, *self._page], key=lambda entry: entry.id))
+        log.info("Timestream throttles the writing: %d calls at a time.", self._at_once)
 
     def _settle(self) -> None:
         if self._settled:

@@ -136,6 +136,10 @@ class DeliveryError(IngestError):
     status = Status.TEMPFAIL
 
 
+class ThrottledError(DeliveryError):
+    """An AWS service had too many calls: the same call can succeed in a moment."""
+
+
 class DeadlineError(DeliveryError):
     """The time a run may take (WEATHER_DEADLINE_SECONDS) is over."""
 

@@ -13,6 +13,10 @@ from weather import Observation
 
 T = TypeVar("T")
 
+# Observations that are kept here as well as in the journal once none of them will be sent in this
+# run: should the file break, they go into the next one.
+MOST_UNSENT = 1_000
+
 # Numbers of entries in memory start here, so that they come after all of the journal's.
 MEMORY = 1 << 62
 
@@ -38,6 +42,8 @@ class Store:
         self._last_read = 0
         # In the journal, and not yet given to be sent: with the number of the last of each commit.
         self._unread: deque[tuple[int, Sequence[Observation]]] = deque()
+        self._unread_count = 0
+        self._sends_more = True
         if path is not None:
             self._open(path)
 
@@ -72,6 +78,8 @@ class Store:
             if added >= 0:
                 if added and self._journal:
                     self._unread.append((self._journal.last_id, observations))
+                    self._unread_count += len(observations)
+                    self._trim()
                 return added
         for observation in observations:
             self._last_id += 1
@@ -86,9 +94,22 @@ class Store:
         if entries:
             self._last_read = entries[-1].id
             while self._unread and self._unread[0][0] <= self._last_read:
-                self._unread.popleft()
+                self._forget_oldest()
         remembered = (entry for number, entry in self._memory.items() if number > after)
         return entries + list(islice(remembered, limit - len(entries)))
+
+    def send_no_more(self) -> None:
+        """Say that nothing more is sent in this run: what the journal has is safe there."""
+        self._sends_more = False
+        self._trim()
+
+    def _trim(self) -> None:
+        while not self._sends_more and self._unread_count > MOST_UNSENT:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, observations = self._unread.popleft()
+        self._unread_count -= len(observations)
 
     def settle(
         self, delivered: Sequence[Entry], rejected: Sequence[RejectedRecord], now_ms: int
@@ -131,6 +152,10 @@ class Store:
         """How many are pending in memory alone."""
         return len(self._memory)
 
+    def count_unread(self) -> int:
+        """How many are held in memory until they are sent, in the journal or not."""
+        return len(self._memory) + self._unread_count
+
     def pending_elsewhere(self) -> dict[str, int]:
         return self._ask(Journal.pending_elsewhere, {})
 
@@ -157,5 +182,6 @@ class Store:
                 self._on_error(second)
         unread = [each for _, observations in self._unread for each in observations]
         self._unread.clear()
+        self._unread_count = 0
         if unread:
             self.add(unread, unread[-1].version)

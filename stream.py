@@ -19,7 +19,7 @@ from weather import Observation, Place
 COMMIT_AT = 100
 COMMIT_AFTER_S = 0.1
 
-# Observations that may wait in memory, where there is no journal, before no more are fetched.
+# Observations that may wait in memory for the writer before no more are fetched.
 MOST_IN_MEMORY = 5_000
 
 
@@ -104,8 +104,11 @@ class Stream:
         self._uncommitted, self._asked, self._waits_since = [], [], 0.0
 
     def _is_full(self) -> bool:
-        """Memory must not fill up where it stands in for the journal."""
-        return self._store.count_lost() + len(self._uncommitted) > MOST_IN_MEMORY
+        """A slow writer slows the fetching. One that has failed does not, where the journal keeps
+        what is fetched."""
+        failed = self._delivery.result.failure is not None
+        waiting = self._store.count_lost() if failed else self._store.count_unread()
+        return waiting + len(self._uncommitted) > MOST_IN_MEMORY
 
     def _is_in_vain(self) -> bool:
         return self._is_full() and self._delivery.result.failure is not None

@@ -31,6 +31,7 @@ from errors import (
     IngestError,
     Interrupted,
     SettingsError,
+    ThrottledError,
 )
 from tests.conftest import DATABASE, SECRET_ID, TABLE
 
@@ -259,7 +260,7 @@ def client_error(
         ("InvalidRequestException", 400, SettingsError, "scheduled for deletion"),
         ("InvalidParameterException", 400, SettingsError, "WEATHER_SECRET_ID"),
         ("ValidationException", 400, SettingsError, "Check the names"),
-        ("ThrottlingException", 429, DeliveryError, "(HTTP 429)"),
+        ("ThrottlingException", 429, ThrottledError, "(HTTP 429)"),
         ("InternalServerException", 500, DeliveryError, "(HTTP 500)"),
         ("InternalServiceError", 500, DeliveryError, "(HTTP 500)"),
         ("ServiceQuotaExceededException", 402, DeliveryError, "(HTTP 402)"),
@@ -287,7 +288,7 @@ MODELLED = {
     "InvalidRequestException": SettingsError,
     "RejectedRecordsException": DeliveryError,
     "ResourceNotFoundException": SettingsError,
-    "ThrottlingException": DeliveryError,
+    "ThrottlingException": ThrottledError,
     "ValidationException": SettingsError,
 }
 
@@ -607,7 +608,7 @@ def test_a_passing_failure_is_tried_three_times_in_all(
 ) -> None:
     aws.plan.always(operation, fault)
     error = caller.refused(caller.secret if operation == "GetSecretValue" else caller.write)
-    assert type(error) is DeliveryError
+    assert isinstance(error, DeliveryError)
     assert aws.count(operation) == TOTAL_ATTEMPTS == 3
 
 
@@ -616,7 +617,7 @@ def test_a_service_that_does_not_answer_is_tried_three_times_within_the_time_lim
 ) -> None:
     aws.plan.always("GetSecretValue", stall())
     error = caller.refused(caller.secret, timeout_s=0.3)
-    assert type(error) is DeliveryError
+    assert isinstance(error, DeliveryError)
     assert "Read timeout" in str(error)
     assert aws.count("GetSecretValue") == 3
 
@@ -653,7 +654,7 @@ MOVED = aws_fault("InvalidEndpointException", "The endpoint has moved.", 421)
 def test_a_loop_from_endpoint_to_endpoint_is_ended(aws: EmbeddedAws, caller: Caller) -> None:
     aws.plan.always("WriteRecords", MOVED)
     error = caller.refused(caller.write)
-    assert type(error) is DeliveryError
+    assert isinstance(error, DeliveryError)
     assert f"{MAX_ENDPOINT_MOVES} times (InvalidEndpointException)" in str(error)
     assert aws.count("WriteRecords") == MAX_ENDPOINT_MOVES
 

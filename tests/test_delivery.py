@@ -1,5 +1,6 @@
 """Delivery: oldest first, whole observations, at most 100 records a call, nothing lost."""
 
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 import delivery as delivery_module
 from deadline import Deadline, Task
 from delivery import Delivered, Delivery
-from errors import DeadlineError, DeliveryError, Interrupted
+from errors import DeadlineError, DeliveryError, Interrupted, ThrottledError
 from journal import Journal
 from store import Store
 from tests.journals import LONDON, PARIS, T0_MS, TARGET, observed, query, series, states
@@ -230,6 +231,141 @@ def test_a_failure_stops_the_sending_and_keeps_what_was_not_confirmed(
     assert states(path) == {"delivered": 25, "pending": 75}
     tried = query(path, "SELECT attempts, reason, count(*) FROM observation GROUP BY 1, 2")
     assert sorted(tried) == [(0, "", 50), (1, "", 25), (1, "throttled", 25)]
+
+
+# A service that throttles
+
+THROTTLED = ThrottledError("too many calls")
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The longest that each pause could have been; none of them takes time."""
+    asked: list[float] = []
+
+    def none(least: float, most: float) -> float:
+        assert least == 0
+        asked.append(most)
+        return 0.0
+
+    monkeypatch.setattr(random, "uniform", none)
+    return asked
+
+
+def throttling(*numbers: int) -> Respond:
+    """Throttles the calls of these numbers."""
+
+    def respond(call: Sequence[Record], number: int) -> Outcome:
+        return Outcome(failure=THROTTLED) if number in numbers else take_all(call, 0)
+
+    return respond
+
+
+def test_a_throttled_call_is_sent_again_before_those_that_come_after_it(
+    path: Path, store: Store, pauses: list[float]
+) -> None:
+    store.add(series(100), T0_MS)
+    writer = RecordingWriter(throttling(1, 2, 4))
+    assert start(store, writer).finish() == Delivered(stored=400)
+    first_times = [int(call[0]["Time"]) for call in writer.calls]
+    first, second, third, fourth = sorted(set(first_times))
+    assert first_times == [first, second, second, second, third, third, fourth]
+    assert pauses == [1.0, 2.0, 1.0]
+    assert states(path) == {"delivered": 100}
+
+
+def test_a_service_that_takes_nothing_ends_a_run_that_has_a_journal_at_once(
+    path: Path, store: Store, pauses: list[float]
+) -> None:
+    store.add(series(100), T0_MS)
+    writer = RecordingWriter(throttling(*range(1000)))
+    assert start(store, writer).finish().failure is THROTTLED
+    assert (len(writer.calls), pauses) == (1, [])
+    assert states(path) == {"pending": 100}
+
+
+def test_a_service_that_takes_nothing_any_more_ends_it_after_some_calls(
+    path: Path, store: Store, pauses: list[float]
+) -> None:
+    store.add(series(100), T0_MS)
+    writer = RecordingWriter(throttling(*range(1, 1000)))
+    result = start(store, writer).finish()
+    assert (result.stored, result.failure) == (100, THROTTLED)
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 10.0]
+    assert len(writer.calls) == 1 + 5 + 1
+    assert states(path) == {"delivered": 25, "pending": 75}
+
+
+def test_what_no_journal_keeps_is_sent_until_it_is_taken(pauses: list[float]) -> None:
+    writer = RecordingWriter(throttling(*range(20)))
+    result, store = deliver(series(50), writer)
+    assert (result, store.count_lost()) == (Delivered(stored=200), 0)
+    assert len(pauses) == 20
+
+
+def test_what_no_journal_keeps_is_sent_until_the_deadline() -> None:
+    store = Store(None, TARGET, unexpected)
+    store.add(series(50), T0_MS)
+    writer = RecordingWriter(throttling(*range(1000)))
+    result = start(store, writer, deadline=Deadline(0.5)).finish()
+    assert isinstance(result.failure, DeadlineError | ThrottledError)
+    assert (result.stored, store.count_lost()) == (0, 50)
+
+
+def test_after_a_throttled_call_there_are_fewer_at_once_and_then_more_again(
+    pauses: list[float],
+) -> None:
+    four, two = threading.Barrier(4), threading.Barrier(2)
+    under_way: list[int] = []
+    lock, now = threading.Lock(), [0]
+
+    def meet(call: Sequence[Record], number: int) -> Outcome:
+        with lock:
+            now[0] += 1
+            under_way.append(now[0])
+        try:
+            if number < 4:
+                four.wait(60)
+                return Outcome(failure=THROTTLED)
+            if number in (5, 6):
+                two.wait(60)  # one success, and there are two again
+            return take_all(call, 0)
+        finally:
+            with lock:
+                now[0] -= 1
+
+    pauses.clear()
+    store = Store(None, TARGET, unexpected)
+    store.add(series(25 * 8), T0_MS)
+    writer = RecordingWriter(meet)
+    assert start(store, writer, writers=4).finish() == Delivered(stored=800)
+    assert pauses == [1.0, 2.0, 4.0, 8.0]
+    assert under_way[4] == 1
+    assert max(under_way[5:7]) == 2
+
+
+@given(counts=sizes, throttled=st.sets(st.integers(0, 30), max_size=15), writers=st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_throttled_every_record_is_taken_once(
+    counts: list[int], throttled: set[int], writers: int
+) -> None:
+    observations = of_sizes(counts)
+    taken: list[tuple[str, str, int]] = []
+    lock = threading.Lock()
+
+    def respond(call: Sequence[Record], number: int) -> Outcome:
+        if number in throttled:
+            return Outcome(failure=THROTTLED)
+        with lock:
+            taken.extend((each["Time"], each["MeasureName"], each["Version"]) for each in call)
+        return take_all(call, 0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delivery_module, "PAUSE_S", 0.0)
+        result, store = deliver(observations, RecordingWriter(respond), writers)
+    assert result == Delivered(stored=sum(counts))
+    assert sorted(taken) == sorted(records(observations))
+    assert store.count_pending() == 0
 
 
 def test_calls_under_way_when_another_fails_are_waited_for(

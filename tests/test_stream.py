@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 import trustme
+from botocore.retries.standard import ExponentialBackoff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import delivery as delivery_module
 import openweathermap
+import store as store_module
 import stream as stream_module
 from aws import Aws
 from deadline import Deadline, Task
@@ -665,17 +668,21 @@ class Gate:
         self._open.set()
 
 
-def test_a_slow_writer_without_a_journal_holds_the_fetching_back(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("keeps_journal", [True, False], ids=["journal", "memory"])
+def test_a_slow_writer_holds_the_fetching_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, keeps_journal: bool
 ) -> None:
     monkeypatch.setattr(stream_module, "MOST_IN_MEMORY", 60)
-    rig.keeps_journal, rig.writers = False, 1
+    monkeypatch.setattr(delivery_module, "PAGE", 30)
+    rig.keeps_journal, rig.writers = keeps_journal, 1
     gate, held = Gate(rig.aws), threading.Event()
+    # What was read back from the journal is being sent.
+    read_back = 30 + 25 if keeps_journal else 0
     in_memory = []
     is_full = Stream._is_full
 
     def watched(self: Stream) -> bool:
-        in_memory.append(self._store.count_lost() + len(self._uncommitted))
+        in_memory.append(self._store.count_unread() + len(self._uncommitted))
         full = is_full(self)
         if full:
             held.set()
@@ -684,26 +691,13 @@ def test_a_slow_writer_without_a_journal_holds_the_fetching_back(
     monkeypatch.setattr(Stream, "_is_full", watched)
     running = rig.begin(stations(400))
     assert held.wait(PATIENCE_S)
-    assert rig.weather.count("weather") <= 60 + 1 + 2 * 8
+    assert rig.weather.count("weather") <= 60 + 1 + 2 * 8 + read_back
     gate.open()
     summary = running.end()
     assert (summary.fetched, rig.delivered) == (400, Delivered(stored=1600))
     assert rig.stored() == four_of(*stations(400))
     # What is under way or being read when it gets full comes on top.
     assert 60 < max(in_memory) <= 60 + 1 + 2 * 8
-
-
-def test_a_slow_writer_with_a_journal_holds_nothing_back(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream_module, "MOST_IN_MEMORY", 60)
-    gate = Gate(rig.aws)
-    running = rig.begin(stations(400))
-    assert gate.arrived.wait(PATIENCE_S)
-    wait_until(lambda: states(rig.journal) == {"pending": 400})
-    gate.open()
-    assert running.end().fetched == 400
-    assert rig.stored() == four_of(*stations(400))
 
 
 def test_without_a_journal_nothing_more_is_fetched_than_can_be_kept_once_the_writer_has_failed(
@@ -717,11 +711,36 @@ def test_without_a_journal_nothing_more_is_fetched_than_can_be_kept_once_the_wri
     assert summary.fetched <= 60 + 1 + 2 * 8
 
 
-def test_with_a_journal_all_is_fetched_and_kept_also_once_the_writer_has_failed(rig: Rig) -> None:
+def test_a_service_that_throttles_every_third_call_gets_all_in_one_run(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
+    monkeypatch.setattr(delivery_module, "PAUSE_S", 0.01)
+    numbers = itertools.count()
+    throttled = aws_error("ThrottlingException", "Rate exceeded", 429)
+
+    def some(_: Request) -> Fault | None:
+        # All attempts at a third call, and not the first call.
+        return throttled if next(numbers) % 6 in (2, 3, 4) else None
+
+    rig.writers = 1
+    rig.aws.plan.when("WriteRecords", some)
+    assert rig.run(stations(310)).fetched == 310
+    assert rig.delivered == Delivered(stored=1240)
+    assert rig.stored() == four_of(*stations(310))
+
+
+def test_with_a_journal_all_is_fetched_and_kept_in_little_memory_once_the_writer_has_failed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "MOST_IN_MEMORY", 120)
+    monkeypatch.setattr(store_module, "MOST_UNSENT", 150)
     rig.aws.plan.always("WriteRecords", aws_error("AccessDeniedException", "No.", 403))
     assert rig.run(stations(400)).fetched == 400
     assert isinstance(rig.delivered.failure, AccessError)
     assert states(rig.journal) == {"pending": 400}
+    assert rig.store
+    assert 50 <= rig.store.count_unread() <= 150
     rig.aws.plan.clear()
     rig.run(stations(1))
     assert rig.stored() == four_of(*stations(400))
