@@ -16,6 +16,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from aws import Aws
     from delivery import Delivery
     from openweathermap import WeatherClient
+    from rate import RateLimit
     from run_lock import RunLock
-    from settings import Settings
+    from settings import Settings, Sources
     from store import Store
     from timestream_writer import Outcome
     from weather import Observation
@@ -58,29 +60,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command:
             return int(run_command(arguments))
         return int(run_once(arguments))
-    except IngestError as error:
-        log.error("%s", error)
-        return int(error.status)
     except KeyboardInterrupt:
         log.warning("SIGINT ended it.")
         return int(Status.TEMPFAIL)
-    except ModuleNotFoundError as error:
+    except Exception as error:  # noqa: BLE001  (told, and told apart by its status)
+        return int(tell(error))
+
+
+def tell(error: Exception) -> Status:
+    """Say what failed; the status that stands for it."""
+    if isinstance(error, IngestError):
+        log.error("%s", error)
+        return error.status
+    if isinstance(error, ModuleNotFoundError):
         log.error(
             "%s is not installed for %s: run it with the Python of its .venv, or "
             "pip install -r requirements.txt.",
             error.name,
             sys.executable,
         )
-        return int(Status.CONFIG)
-    except Exception:  # noqa: BLE001  (shown in full, and told apart by its status)
-        log.critical("This is a bug in ingest_weather.py. Please report it.", exc_info=True)
-        return int(Status.SOFTWARE)
+        return Status.CONFIG
+    log.critical("This is a bug in ingest_weather.py. Please report it.", exc_info=error)
+    return Status.SOFTWARE
 
 
 def run_command(arguments: argparse.Namespace) -> int:
     """One of the operator's commands, imported only here: none is on cron's path."""
     from importlib import import_module
 
+    from settings import read_sources
+
+    log_as_set(read_sources(os.environ, arguments.env_file), arguments)
     command = import_module(f"commands.{arguments.command}")
     try:
         status: int = command.main(arguments.rest, arguments)
@@ -88,7 +98,19 @@ def run_command(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:  # whoever read it, head or a pager, has seen enough
         drop_output()
         return Status.OK
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        log.error("The output cannot be written: %s.", error.strerror)
+        drop_output()
+        return Status.IOERR
     return status
+
+
+def log_as_set(sources: "Sources", arguments: argparse.Namespace) -> None:
+    """Log as the command line, the environment and .env want it."""
+    level = log_level(arguments) or sources.early("LOG_LEVEL") or ""
+    start_logging(level, sources.early("LOG_FORMAT") or "text")
 
 
 def run_once(arguments: argparse.Namespace) -> Status:
@@ -98,15 +120,10 @@ def run_once(arguments: argparse.Namespace) -> Status:
     run = Run(arguments, deadline)
     try:
         run.go()
-    except IngestError as error:
+    except Exception as error:  # noqa: BLE001  (a bug, too, is in the summary)
         run.failed(error)
-    except Exception as error:  # noqa: BLE001  (a bug: shown in full by main, once all is told)
-        run.summary.statuses.add(Status.SOFTWARE)
-        run.bug = error
     run.close()
     run.report()
-    if run.bug:
-        raise run.bug
     return run.summary.status
 
 
@@ -118,7 +135,6 @@ class Run:
         self.deadline = deadline
         self.summary = Summary(keep_all=arguments.verbose or arguments.json)
         self.observations: list[Observation] = []
-        self.bug: Exception | None = None
         self._healthcheck_url = ""
         self._lock: RunLock | None = None
         self._locked: Path | None = None
@@ -139,10 +155,9 @@ class Run:
             if self.summary.failed:
                 log.error("%s", self.summary.describe_failures())
 
-    def failed(self, error: IngestError) -> None:
+    def failed(self, error: Exception) -> None:
         """Say what failed, and remember its status."""
-        log.error("%s", error)
-        self.summary.statuses.add(error.status)
+        self.summary.statuses.add(tell(error))
 
     def _load(self) -> "tuple[Settings, Aws]":
         """The settings, and the AWS session that the secret was read with. Takes the run's lock
@@ -151,8 +166,7 @@ class Run:
 
         sources = read_sources(os.environ, self.arguments.env_file, settings_of(self.arguments))
         sources.export_aws()
-        level = log_level(self.arguments) or sources.early("LOG_LEVEL") or ""
-        start_logging(level, sources.early("LOG_FORMAT") or "text")
+        log_as_set(sources, self.arguments)
         self.deadline.seconds = sources.seconds("WEATHER_DEADLINE_SECONDS")
         self._healthcheck_url = sources.early("HEALTHCHECK_URL") or ""
         early_journal = sources.early("WEATHER_JOURNAL")
@@ -221,17 +235,20 @@ class Run:
     def _try_out(self, settings: "Settings") -> "list[Observation]":
         """The weather of every place that can be had, for --dry-run."""
         from openweathermap import Failure
-        from rate import RateLimit
+        from progress import progress
 
         observations = []
-        rate = RateLimit(settings.calls_per_minute, epoch_ms, {}, keep=lambda _: None)
+        rate = _rate_beside_runs(settings)
         stream = weather_client(settings, self.deadline).stream(settings.places, rate)
-        for result in chain.from_iterable(stream):
-            if isinstance(result, Failure):
-                self.summary.place_failed(result.place.name, result.error)
-            else:
-                observations.append(result)
-        self.summary.fetched = len(observations)
+        with progress(len(settings.places), wanted=_is_talkative(settings)) as show:
+            for result in chain.from_iterable(stream):
+                if isinstance(result, Failure):
+                    self.summary.place_failed(result.place.name, result.error)
+                else:
+                    observations.append(result)
+                    self.summary.fetched += 1
+                show(self.summary, 0)
+        rate.release()
         return observations
 
     def _ingest(self, settings: "Settings", aws: "Aws") -> None:
@@ -252,8 +269,7 @@ class Run:
             store, writer, ready, self.deadline, self._rejected, writers=settings.writers
         )
         stream = Stream(weather_client(settings, self.deadline), store, delivery, self.summary)
-        wanted = log.isEnabledFor(logging.INFO) and settings.log_format == "text"
-        stream.run(settings.places, settings.calls_per_minute, show=wanted)
+        stream.run(settings.places, settings.calls_per_minute, show=_is_talkative(settings))
         result = delivery.finish()
         if result.failure:
             raise result.failure
@@ -331,6 +347,32 @@ class Run:
                 return
 
 
+def _rate_beside_runs(settings: "Settings") -> "RateLimit":
+    """The plan, less what the last runs used of it; what is used here is set down for the next one.
+    No journal is made for this, and none is mended."""
+    from journal import Journal
+    from rate import CHUNK, RateLimit
+
+    journal = None
+    calls: dict[int, int] = {}
+    with suppress(JournalError):
+        if settings.journal and settings.journal.exists():
+            journal = Journal(settings.journal, "")
+            calls = journal.calls()
+
+    def keep(calls: dict[int, int]) -> None:
+        with suppress(JournalError):
+            if journal:
+                journal.keep_calls(calls)
+
+    chunk = min(CHUNK, len(settings.places))
+    return RateLimit(settings.calls_per_minute, epoch_ms, calls, keep, chunk)
+
+
+def _is_talkative(settings: "Settings") -> bool:
+    return log.isEnabledFor(logging.INFO) and settings.log_format == "text"
+
+
 def weather_client(settings: "Settings", deadline: Deadline) -> "WeatherClient":
     """A client with these settings."""
     from openweathermap import WeatherClient
@@ -368,10 +410,13 @@ def drop_output() -> None:
 
 
 def open_streams() -> None:
-    """Streams that were closed before the start lead nowhere, as after > /dev/null."""
+    """Streams that were closed before the start lead nowhere, as after > /dev/null. What standard
+    output has no character for is escaped, as on standard error."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (for good)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def leave(status: int) -> NoReturn:

@@ -119,20 +119,23 @@ def _items(value: str, folder: Path, problems: list[str]) -> Iterator[_Item]:
 
 def _lines(path: Path, problems: list[str]) -> Iterator[_Item]:
     """The places of a file: UTF-8, one a line; blank lines and what follows a # do not count."""
-    number = 0
     if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe could be read for ever
         problems.append(f"{path} is not a file")
         return
     try:
-        with path.open(encoding="utf-8-sig") as lines:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
             for number, line in enumerate(lines, 1):
                 place = line.partition("#")[0].strip()
-                if place:
+                if not _is_utf8(place):
+                    problems.append(f"{path}, line {number} is not UTF-8")
+                elif place:
                     yield _Item(place, f"{path}, line {number}")
     except OSError as error:
         problems.append(f"{path} cannot be read: {error.strerror}")
-    except UnicodeDecodeError:
-        problems.append(f"{path} is not UTF-8, somewhere after line {number}")
+
+
+def _is_utf8(text: str) -> bool:
+    return text.isascii() or not re.search("[\udc80-\udcff]", text)  # what surrogateescape makes
 
 
 def _some(texts: list[str]) -> list[str]:

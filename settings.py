@@ -90,8 +90,8 @@ def _journal(value: str) -> Path | None:
         path = Path(value).expanduser()
     except RuntimeError:
         raise ValueError("this user has no home folder: write an absolute path") from None
-    if not path.is_absolute():
-        raise ValueError(f"{value!r} is neither an absolute path nor 'off'")
+    if not (path.is_absolute() and path.name):
+        raise ValueError(f"{value!r} is neither the absolute path of a file nor 'off'")
     return path
 
 
@@ -471,7 +471,8 @@ def fetch_secret(
     """
     from aws import aws_error
 
-    doing = f"Reading the secret {secret_id!r} from Secrets Manager"
+    doing = f"reading the secret {secret_id!r} from Secrets Manager"
+    failed = f"R{doing[1:]}"
     sent = threading.Event()
 
     def ask() -> "GetSecretValueResponseTypeDef":
@@ -479,7 +480,7 @@ def fetch_secret(
         client.meta.events.register("before-send", lambda **_: sent.set())
         return client.get_secret_value(SecretId=secret_id)
 
-    task = Task(ask, f"while {doing.lower()}")
+    task = Task(ask, f"while {doing}")
     try:
         task.wait_for(sent, deadline)
         meanwhile()
@@ -487,13 +488,13 @@ def fetch_secret(
     except Exception as error:
         raise aws_error(
             error,
-            f"{doing} in region {aws.region}",
+            f"{failed} in region {aws.region}",
             aws.region,
             missing="Check WEATHER_SECRET_ID and the region, or make the secret: "
             "ingest_weather.py setup",
         ) from error
     if not answer.get("Name"):  # botocore takes a body that breaks off for one without members
-        raise DeliveryError(f"{doing} failed: the answer broke off. The next run tries again.")
+        raise DeliveryError(f"{failed} failed: the answer broke off. The next run tries again.")
     return parse_secret(answer.get("SecretString") or answer.get("SecretBinary") or b"", secret_id)
 
 

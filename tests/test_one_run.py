@@ -260,6 +260,28 @@ def test_a_dry_run_as_json_holds_the_records_as_they_would_be_sent(
     assert aws.count("WriteRecords") == 0
 
 
+def test_a_dry_run_and_runs_never_exceed_the_plan_together(
+    program: Program, weather: EmbeddedOpenWeatherMap
+) -> None:
+    plan = {"OPENWEATHERMAP_CALLS_PER_MINUTE": "3", "WEATHER_DEADLINE_SECONDS": "20"}
+    london, three = ("--place", "London,GB"), ("--place", "Paris,FR", "--place", "London,GB")
+    assert program.run(*london, env=plan).returncode == 0
+    assert program.run("--dry-run", *london, env=plan).returncode == 0
+    run = program.run(*three, env=plan)
+    assert (run.returncode, weather.count("weather")) == (Status.UNAVAILABLE, 3)
+    run = program.run("--dry-run", *london, env=plan)
+    assert (run.returncode, weather.count("weather")) == (Status.UNAVAILABLE, 3)
+    assert "OPENWEATHERMAP_CALLS_PER_MINUTE is used up" in run.stderr
+
+
+def test_a_dry_run_does_without_a_journal_that_is_broken(program: Program) -> None:
+    journal = Path(program.environment["HOME"]) / "journal.sqlite3"
+    journal.write_bytes(b"no journal")
+    run = program.run("--dry-run", env={"WEATHER_JOURNAL": str(journal)})
+    assert (run.returncode, run.stderr) == (0, "")
+    assert journal.read_bytes() == b"no journal"
+
+
 def test_a_dry_run_names_the_place_that_fails_and_prints_the_others(program: Program) -> None:
     run = program.run("--dry-run", "--place", UNKNOWN_PLACE, "--place", "London,GB")
     assert run.returncode == Status.UNAVAILABLE
@@ -361,6 +383,47 @@ def test_a_reader_that_has_gone_makes_no_traceback(
         os.close(writing)
     assert (run.returncode, run.stderr) == (0, "")
     assert stored(aws) == (all_of("London") if arguments == ["--json"] else set())
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], ["show"], ["show", "--csv"], ["rejected"]])
+def test_output_that_cannot_be_written_is_told(program: Program, arguments: list[str]) -> None:
+    assert program.run().returncode == 0
+    with open("/dev/full", "w") as full:
+        run = program.run(*arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert run.returncode == (0 if arguments == ["--dry-run"] else Status.IOERR)
+    assert "No space left on device" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], ["show"], ["show", "--csv"]])
+def test_output_that_has_no_character_for_a_name_is_escaped(
+    program: Program, weather: EmbeddedOpenWeatherMap, arguments: list[str]
+) -> None:
+    weather.set_weather("London,GB", name="São Paulo")
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    assert program.run(env=ascii_only).returncode == 0
+    run = program.run(*arguments, env=ascii_only)
+    assert (run.returncode, run.stderr) == (0, "")
+    if "--csv" in arguments:
+        assert "S\\xe3o Paulo" in run.stdout
+
+
+def test_a_package_that_is_missing_has_one_status_everywhere(
+    program: Program, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['boto3'] = None\n")
+    run = program.run("--json", env={"PYTHONPATH": str(tmp_path)})
+    assert run.returncode == summary(run)["status"] == Status.CONFIG
+    assert "boto3 is not installed for" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_commands_log_as_the_settings_say(program: Program, aws: EmbeddedAws) -> None:
+    aws.plan.always("Query", aws_error("AccessDeniedException", "No.", 403))
+    run = program.run("show", "--from-timestream", env={"LOG_FORMAT": "json"})
+    assert run.returncode == Status.NOPERM
+    (line,) = run.stderr.splitlines()
+    assert json.loads(line)["level"] == "ERROR"
 
 
 def test_a_closed_standard_error_stops_no_run(program: Program, aws: EmbeddedAws) -> None:

@@ -1,15 +1,18 @@
 """Places in, observations out, over real PycURL against a service that can fail in every way."""
 
+import gc
 import gzip
 import json
 import logging
 import ssl
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
+import certifi
 import pycurl
 import pytest
 import trustme
@@ -179,12 +182,15 @@ def test_an_observation_holds_the_values_time_and_version(weather: EmbeddedOpenW
             "Humidity": "93",
             "Pressure": "1016",
         },
+        units="metric",
+        utc_offset_s=0,
     )
 
 
 def test_units_and_measures_are_the_asked_ones(weather: EmbeddedOpenWeatherMap) -> None:
     observation = asker(weather, units="imperial", measures=("WindSpeed",)).observation()
     assert list(observation.values) == ["WindSpeed"]
+    assert observation.units == "imperial"
     assert weather.requests[0].query["units"] == "imperial"
 
 
@@ -468,6 +474,48 @@ def test_nothing_is_asked_after_the_deadline(weather: EmbeddedOpenWeatherMap) ->
     assert weather.requests == []
 
 
+# Closing a CurlMulti waits for a name lookup that was left, however long that takes.
+
+
+class WatchedMulti(pycurl.CurlMulti):  # type: ignore[misc]  # it has no stubs
+    """Knows whether it was closed, or freed, which comes to the same."""
+
+    closed = False
+    made: ClassVar[list[weakref.ref[pycurl.CurlMulti]]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made.append(weakref.ref(self))
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
+
+
+@pytest.mark.parametrize("limited_by", ["time-out", "deadline"])
+def test_what_was_left_without_an_answer_is_never_waited_for(
+    weather: EmbeddedOpenWeatherMap, monkeypatch: pytest.MonkeyPatch, limited_by: str
+) -> None:
+    monkeypatch.setattr(pycurl, "CurlMulti", WatchedMulti)
+    weather.plan.always("weather", stall())
+    limit = {"timeout_s": SHORT_S} if limited_by == "time-out" else {"deadline": Deadline(SHORT_S)}
+    assert isinstance(asker(weather, **limit).error(), WeatherError)
+    gc.collect()
+    multi = WatchedMulti.made.pop()()
+    assert isinstance(multi, WatchedMulti)
+    assert not multi.closed
+
+
+def test_a_pass_that_had_its_answers_closes_its_connections(
+    weather: EmbeddedOpenWeatherMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pycurl, "CurlMulti", WatchedMulti)
+    assert asker(weather).observation()
+    gc.collect()
+    multi = WatchedMulti.made.pop()()
+    assert multi is None or (isinstance(multi, WatchedMulti) and multi.closed)
+
+
 # Bodies that are too large
 
 
@@ -558,6 +606,14 @@ def test_a_certificate_of_this_host_by_a_known_authority_is_accepted(
 ) -> None:
     with tls_service(authority, "localhost") as service:
         assert asker(service, ca_file=ca_file).observation().city == "London"
+
+
+def test_the_authorities_are_those_of_certifi(
+    authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certifi, "where", lambda: ca_file)
+    with tls_service(authority, "localhost") as service:
+        assert asker(service).observation().city == "London"
 
 
 def test_the_environment_cannot_name_other_authorities(

@@ -195,16 +195,16 @@ def test_a_folder_is_no_file(tmp_path: Path, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "number"),
     [
-        pytest.param(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", id="picture"),
-        pytest.param(b"Z\xfcrich,CH\n", id="Latin-1"),
-        pytest.param("London,GB\n".encode("utf-16"), id="UTF-16"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 1, id="picture"),
+        pytest.param(b"Z\xc3\xbcrich,CH\nParis,FR\nZ\xfcrich,CH\n", 3, id="Latin-1"),
+        pytest.param("London,GB\n".encode("utf-16"), 1, id="UTF-16"),
     ],
 )
-def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_line_that_is_not_utf_8_is_named(tmp_path: Path, content: bytes, number: int) -> None:
     path = written(tmp_path, content)
-    assert complaint("@places.txt", tmp_path) == f"{path} is not UTF-8, somewhere after line 0"
+    assert f"{path}, line {number} is not UTF-8" in complaint("@places.txt", tmp_path)
 
 
 def test_what_cannot_be_printed_is_shown_escaped(tmp_path: Path) -> None:
