@@ -69,6 +69,12 @@ class Aws:
     def region(self) -> str:
         return self._session.region_name or ""
 
+    def check_region(self) -> None:
+        """Raise SettingsError where there is none. What was fetched would wait for a table that is
+        nowhere."""
+        if not self.region:
+            raise SettingsError(f"There is no AWS region. {_REGION_HELP}")
+
     def secrets_manager(self) -> "SecretsManagerClient":
         client: SecretsManagerClient = self._client("secretsmanager")
         return client

@@ -8,6 +8,7 @@ IngestError                 70  base; never raised itself
 │   ├── BlockedError        69  OpenWeatherMap blocks the account for a while (429)
 │   └── ReplyError          69  a reply came, and it is not what was asked for
 ├── DeliveryError           75  not everything could be delivered now; a later run can
+│   ├── ThrottledError      75  an AWS service had too many calls
 │   └── DeadlineError       75  the run's own time is over
 ├── JournalError            74  the journal is unusable; the weather is delivered all the same
 ├── LockedError             75  another run is under way

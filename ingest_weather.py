@@ -215,7 +215,7 @@ class Run:
         lock of the default is let go of in a moment by those that it does not concern, and trouble
         with it may not concern this run.
         """
-        if self.arguments.dry_run or (self._lock and self._locked == journal):
+        if self.arguments.dry_run or (journal and self._locked == journal):
             return
         if self._lock:
             self._lock.release()
@@ -227,10 +227,11 @@ class Run:
         path = journal.with_name(f"{journal.name}.lock")
         try:
             self._lock = RunLock(path, patience_s=0.0 if for_sure else LOCK_PATIENCE_S)
-            self._locked = journal
         except JournalError as error:
-            if for_sure:
-                self.failed(error)
+            if not for_sure:
+                return
+            self.failed(error)
+        self._locked = journal
 
     def _try_out(self, settings: "Settings") -> "list[Observation]":
         """The weather of every place that can be had, for --dry-run."""
@@ -259,6 +260,7 @@ class Run:
 
         if settings.journal is None:
             log.warning("WEATHER_JOURNAL is off: what cannot be delivered in this run is lost.")
+        aws.check_region()
         writer = TimestreamWriter(aws, settings.database, settings.table, settings.endpoint_url)
         # The way to the table is found while the weather is fetched.
         ready = Task(writer.discover, f"while the endpoint of {writer.target} was looked up")
@@ -298,7 +300,8 @@ class Run:
             self.summary.pending = store.count_pending()
             if lost := store.count_lost():
                 log.error("Lost, for there is no usable journal: %d observations.", lost)
-            for target, count in store.pending_elsewhere().items():
+            # For a day: cron mails each warning, and `check` goes on to say it.
+            for target, count in store.pending_elsewhere(epoch_ms() - DAY_MS).items():
                 log.warning("%d observations wait for a run that writes to %s.", count, target)
             store.prune(self._forget_before_ms, self.summary.fetched)
         counts = json.dumps(self.summary.as_dict(failures=False))

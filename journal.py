@@ -18,11 +18,11 @@ from typing import Any
 
 from deadline import epoch_ms
 from errors import JournalError
-from weather import MEASURES, Observation, Place, iso_time
+from weather import DAY_S, MEASURES, Observation, Place, iso_time, place_key
 
 # "WxJr": tells our file from another program's.
 APPLICATION_ID = 0x57784A72
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # How long another program may hold the file before the run goes on without it.
 BUSY_TIMEOUT_S = 0.5
@@ -90,7 +90,21 @@ _MIGRATIONS = (
         ) STRICT
         """,
     ),
+    (
+        # 0 standard, 1 metric, 2 imperial; NULL where that is not known
+        "ALTER TABLE observation ADD COLUMN units INTEGER",
+        # of the place's clocks, seconds east of UTC; NULL where that is not known
+        "ALTER TABLE observation ADD COLUMN utc_offset_s INTEGER",
+    ),
 )
+
+# WriteRecords' type of a version is a signed 64-bit integer; ours are epoch milliseconds.
+HIGHEST_VERSION = 2**63 - 1
+HIGHEST_OWN_VERSION = 2**62
+
+# As they are kept: a code takes a byte or none, and there is one in every row.
+_UNITS_CODES = {"": None, "standard": 0, "metric": 1, "imperial": 2}
+_UNITS = {code: units for units, code in _UNITS_CODES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,15 @@ class RejectedEntry:
         if self.existing_version is None and "version" not in self.reason.lower():
             return self.observation.version
         return max(now_ms, self.observation.version + 1, (self.existing_version or 0) + 1)
+
+
+@dataclass(slots=True)
+class Retried:
+    """What became of rejected records that were to be written again."""
+
+    pending: int = 0
+    superseded: int = 0  # dropped, for a later value has followed
+    unbeatable: int = 0  # left, for Timestream has them with the highest version there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +243,9 @@ class Journal:
         latitude, longitude = observation.place.coordinates or ("", "")
         cursor = self._db.execute(
             "INSERT INTO observation (target, place, latitude, longitude, city, country, city_id, "
-            "time_ms, version, measures, state, attempts, reason, existing_version, changed_ms) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "time_ms, version, measures, units, utc_offset_s, state, attempts, reason, "
+            "existing_version, changed_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self.target,
                 observation.place.name,
@@ -233,6 +257,8 @@ class Journal:
                 observation.time_ms,
                 observation.version,
                 measures or _dump(observation.values),
+                _UNITS_CODES[observation.units],
+                observation.utc_offset_s,
                 state,
                 attempts,
                 reason,
@@ -318,11 +344,14 @@ class Journal:
             ).fetchone()
         return int(count)
 
-    def pending_elsewhere(self) -> dict[str, int]:
-        """target -> pending observations, for the targets that this run does not deliver to."""
+    def pending_elsewhere(self, since_ms: int = 0) -> dict[str, int]:
+        """target -> pending observations, for the targets that this run does not deliver to, and of
+        which one at least was journalled since then."""
         with journal_errors(self.path):
             rows = self._db.execute(
-                "SELECT target, count(*) FROM observation WHERE state = 'pending' GROUP BY target"
+                "SELECT target, count(*) FROM observation WHERE state = 'pending' GROUP BY target "
+                "HAVING max(changed_ms) >= ?",
+                (since_ms,),
             ).fetchall()
         return {target: count for target, count in rows if target != self.target}
 
@@ -423,7 +452,8 @@ class Journal:
     ) -> list[RejectedEntry]:
         """Rejected records of all targets, oldest first, narrowed by what is given.
 
-        places: as configured, or cities. before_ms: observed before that time.
+        places: as configured, or cities, however they are written. before_ms: observed before that
+        time.
         """
         with journal_errors(self.path):
             rows = self._db.execute(
@@ -443,18 +473,31 @@ class Journal:
                 )
                 for row in rows
             ]
+        wanted = {place_key(place) for place in places}
         return [
             entry
             for entry in entries
             if measure in ("", *entry.observation.values)
-            and (not places or {entry.observation.place.name, entry.observation.city} & set(places))
+            and (not wanted or wanted & entry.observation.place_keys)
         ]
 
-    def retry(self, entries: Iterable[RejectedEntry], now_ms: int) -> None:
-        """Put rejected records back as pending."""
+    def retry(self, entries: Iterable[RejectedEntry], now_ms: int) -> Retried:
+        """Put rejected records back as pending. One that a later value of the same measure and time
+        has followed is dropped: it would overwrite that. One against which no version can win is
+        left where it is."""
+        done = Retried()
         with journal_errors(self.path), self._transaction():
-            for entry in entries:
+            # Before anything is put back: that would supersede what comes after it.
+            for entry, is_superseded in [(each, self._is_superseded(each)) for each in entries]:
                 version = entry.version_to_retry(now_ms)
+                if is_superseded:
+                    self._db.execute("DELETE FROM observation WHERE id = ?", (entry.id,))
+                    done.superseded += 1
+                    continue
+                if version > HIGHEST_VERSION:
+                    done.unbeatable += 1
+                    continue
+                done.pending += 1
                 if version != entry.observation.version:
                     version = max(version, self._last_version(entry) + 1)
                 self._db.execute(
@@ -462,10 +505,39 @@ class Journal:
                     "existing_version = NULL, changed_ms = ? WHERE id = ?",
                     (version, now_ms, entry.id),
                 )
-                self._db.execute(
-                    "UPDATE place SET version = max(version, ?) WHERE target = ? AND place = ?",
-                    (version, entry.target, entry.observation.place.name),
-                )
+                # A version of another program may leave none above it: that is not carried on.
+                if version <= HIGHEST_OWN_VERSION:
+                    self._db.execute(
+                        "UPDATE place SET version = max(version, ?) WHERE target = ? AND place = ?",
+                        (version, entry.target, entry.observation.place.name),
+                    )
+        return done
+
+    def _is_superseded(self, entry: RejectedEntry) -> bool:
+        """A later value of it was fetched, and is delivered or will be."""
+        seen = entry.observation
+        (measure,) = seen.values
+        latitude, longitude = seen.place.coordinates or ("", "")
+        row = self._db.execute(
+            "SELECT 1 FROM observation WHERE target = ? AND time_ms = ? AND version > ? "
+            "AND city = ? AND country = ? AND city_id = ? AND latitude = ? AND longitude = ? "
+            # As in `kept`: this leaves SQLite an index to use.
+            "AND (state = 'pending' OR (state = 'delivered' AND changed_ms >= ? - 3600000)) "
+            "AND EXISTS (SELECT 1 FROM json_each(measures) WHERE key = ?)",
+            (
+                entry.target,
+                seen.time_ms,
+                seen.version,
+                seen.city,
+                seen.country,
+                seen.city_id,
+                latitude,
+                longitude,
+                seen.time_ms,
+                measure,
+            ),
+        ).fetchone()
+        return row is not None
 
     def _last_version(self, entry: RejectedEntry) -> int:
         row = self._db.execute(
@@ -539,11 +611,18 @@ class Journal:
             raise
 
 
-_COLUMNS = "place, latitude, longitude, city, country, city_id, time_ms, version, measures"
+_COLUMNS = (
+    "place, latitude, longitude, city, country, city_id, time_ms, version, measures, units, "
+    "utc_offset_s"
+)
+_Row = tuple[str, str, str, str, str, int, int, int, str, int | None, int | None]
 
 
-def _observation(row: tuple[str, str, str, str, str, int, int, int, str]) -> Observation:
-    place, latitude, longitude, city, country, city_id, time_ms, version, measures = row
+def _observation(row: _Row) -> Observation:
+    place, latitude, longitude, city, country, city_id = row[:6]
+    time_ms, version, measures, units, utc_offset_s = row[6:]
+    if units not in _UNITS or abs(utc_offset_s or 0) >= DAY_S:
+        raise _UnreadableRowError(f"a row has units {units} and UTC offset {utc_offset_s} s")
     coordinates = (latitude, longitude) if latitude else ()
     return Observation(
         Place(place, (), coordinates=coordinates),
@@ -553,6 +632,8 @@ def _observation(row: tuple[str, str, str, str, str, int, int, int, str]) -> Obs
         time_ms,
         version,
         _load(measures),
+        _UNITS[units],
+        utc_offset_s,
     )
 
 
@@ -651,6 +732,8 @@ def journal_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         if "decode to UTF-8" in str(error):  # raised by Python's module, which has no name for it
+            name = "SQLITE_CORRUPT"
+        if str(error).startswith("no such "):  # of table or column: the schema is not what it says
             name = "SQLITE_CORRUPT"
         corrupt = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
         raise JournalError(

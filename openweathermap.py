@@ -105,6 +105,7 @@ class WeatherClient:
     jitter: a number in [0, 1).
     ca_file: authorities in PEM; certifi's where None.
     block_pause_s: how long all stand still after a 429.
+    on_header: is called with each line of the heads of all replies.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class WeatherClient:
         jitter: Callable[[], float] = random.random,
         ca_file: str | None = None,
         block_pause_s: float = BLOCK_PAUSE_S,
+        on_header: Callable[[bytes], None] | None = None,
     ) -> None:
         self.url = url
         self.host = urlsplit(url).hostname or ""
@@ -129,7 +131,9 @@ class WeatherClient:
         self._jitter = jitter
         self.block_pause_s = block_pause_s
         self._timeout_s = timeout_s
+        self._on_header = on_header
         self._ca_file = ca_file
+        self._units = units
         self._measures = measures
         self._now_ms = now_ms
         # A shorter key is none of OpenWeatherMap's, and could stand in a reply by chance.
@@ -170,6 +174,8 @@ class WeatherClient:
         curl = new_handle(self.url, self._timeout_s, self._ca_file)
         curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
         curl.setopt(pycurl.HTTPHEADER, ["Accept: application/json"])
+        if self._on_header:
+            curl.setopt(pycurl.HEADERFUNCTION, self._on_header)
         # No PIPEWAIT: one first request that is not answered would hold up all the others, even
         # where no HTTP/2 is spoken. libcurl asks for it all the same, and shares what is there.
         return curl
@@ -195,7 +201,7 @@ class WeatherClient:
         if status != 200:
             raise _status_error(status, body)
         try:
-            return parse_reply(body, attempt.place, self._measures, self._now_ms())
+            return parse_reply(body, attempt.place, self._measures, self._now_ms(), self._units)
         except ReplyError as error:
             if error.cod:
                 raise _status_error(error.cod, body) from error
@@ -237,6 +243,11 @@ def _status_error(status: int, body: bytes) -> IngestError:
     return WeatherError(f"{what}: check the place and OPENWEATHERMAP_URL.", permanent=True)
 
 
+# libcurl closes what a request left unanswered only once the system's resolver has answered. That
+# can take minutes, and holds up all of Python, signals too. These live as long as the process.
+_NEVER_CLOSED: list[pycurl.CurlMulti] = []
+
+
 class _Run:
     """One pass over places on one CurlMulti, with reused handles and connections."""
 
@@ -259,6 +270,7 @@ class _Run:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, client.concurrency)
         self._next = self._take_place()
+        self._timed_out = False
         self._has_news = False  # replies have come in since the last look
         # After a 429: nothing before this time, and then not all at once.
         self._resume_s = 0.0
@@ -270,7 +282,10 @@ class _Run:
             self._multi.remove_handle(curl)
         for curl in (*self._active, *self._idle):
             curl.close()
-        self._multi.close()
+        if self._active or self._timed_out:
+            _NEVER_CLOSED.append(self._multi)
+        else:
+            self._multi.close()
 
     def results(self) -> Iterator[list[Result]]:
         while self._next or self._again or self._later or self._active:
@@ -343,6 +358,7 @@ class _Run:
             pass
         _, succeeded, failed = self._multi.info_read(max(1, len(self._active)))
         ended = [(self._release(curl), curl.getinfo(pycurl.RESPONSE_CODE)) for curl in succeeded]
+        self._timed_out |= any(code == pycurl.E_OPERATION_TIMEDOUT for _, code, _ in failed)
         broken = [
             (self._release(curl), curl_error(code, self._client.url, self._client.host))
             for curl, code, _message in failed

@@ -156,8 +156,8 @@ class Store:
         """How many are held in memory until they are sent, in the journal or not."""
         return len(self._memory) + self._unread_count
 
-    def pending_elsewhere(self) -> dict[str, int]:
-        return self._ask(Journal.pending_elsewhere, {})
+    def pending_elsewhere(self, since_ms: int) -> dict[str, int]:
+        return self._ask(lambda journal: journal.pending_elsewhere(since_ms), {})
 
     def close(self) -> None:
         if self._journal:

@@ -19,6 +19,8 @@ UNITS = ("standard", "metric", "imperial")
 # 9999-12-31T23:59:59Z: the last second that datetime, and so our messages, can name.
 MAX_EPOCH_S = 253_402_300_799
 
+DAY_S = 86_400
+
 # GeoNames' ids have eight digits; what no 64 bits hold is none.
 MAX_CITY_ID = 2**63 - 1
 
@@ -110,6 +112,8 @@ class Observation:
     time_ms: when it was observed, epoch milliseconds (the reply's dt, times 1000).
     version: when it was fetched, epoch milliseconds.
     values: measure name -> its text in a record: a number's shortest exact decimal, or a string.
+    units: what it was asked for in, one of UNITS; "" where that is not known.
+    utc_offset_s: of the place's clocks at that time, seconds east of UTC; None where not known.
     """
 
     place: Place
@@ -119,11 +123,18 @@ class Observation:
     time_ms: int
     version: int
     values: dict[str, str]
+    units: str = ""
+    utc_offset_s: int | None = None
 
     @property
     def series(self) -> tuple[str, str, int, tuple[str, ...], int]:
         """What Timestream tells observations apart by: dimensions and time."""
         return (self.city, self.country, self.city_id, self.place.coordinates, self.time_ms)
+
+    @property
+    def place_keys(self) -> set[str]:
+        """What a person finds it by: its place as configured, and its city."""
+        return {place_key(self.place.name), place_key(self.city)}
 
 
 # OpenWeatherMap takes UK for the United Kingdom and answers GB.
@@ -135,12 +146,22 @@ _COORDINATES = re.compile(r"([+-]?\d{1,3}(?:\.\d+)?)\s*,\s*([+-]?\d{1,3}(?:\.\d+
 _ZIP = re.compile(r"zip:\s*(?P<code>[A-Za-z0-9 -]+),\s*(?P<country>[A-Za-z]{2})", re.ASCII)
 
 
+def place_name(text: str) -> str:
+    """How the program writes a place that a person wrote: white space tidied, none at commas."""
+    return re.sub(r"\s*,\s*", ",", " ".join(text.split()))
+
+
+def place_key(text: str) -> str:
+    """What the name of a place, or of a city, is found by, however it was written."""
+    return place_name(text).casefold()
+
+
 def parse_place(text: str) -> Place:
     """Read `City,CC`, `City,State,CC`, a city id, `lat,lon` in degrees, or `zip:CODE,CC`.
 
     Raises ValueError with a sentence that says what is wrong and what is expected.
     """
-    name = re.sub(r"\s*,\s*", ",", " ".join(text.split()))
+    name = place_name(text)
     if not name.isprintable():
         raise ValueError(f"{name!r} holds characters that cannot be printed")
     if _CITY_ID.fullmatch(name):
@@ -169,8 +190,12 @@ def _country(code: str) -> str:
     return _COUNTRY_ALIASES.get(code.upper(), code.upper())
 
 
-def parse_reply(body: bytes, place: Place, measures: Sequence[str], version: int) -> Observation:
+def parse_reply(
+    body: bytes, place: Place, measures: Sequence[str], version: int, units: str = ""
+) -> Observation:
     """Read one Current Weather reply to the asked place: a UTF-8 JSON object, times in epoch s.
+
+    units: what was asked for, which no reply says.
 
     A measure that is absent, null or not finite is left out. Fields that are not asked for are not
     looked at, so that a change there stops nobody.
@@ -189,7 +214,17 @@ def parse_reply(body: bytes, place: Place, measures: Sequence[str], version: int
     if not values:
         fields = ", ".join(FIELDS[name] for name in measures)
         raise ReplyError(f"the reply has none of the measures asked for ({fields})")
-    return Observation(place, city, country, city_id, observed_s * 1000, version, values)
+    return Observation(
+        place,
+        city,
+        country,
+        city_id,
+        observed_s * 1000,
+        version,
+        values,
+        units,
+        _utc_offset_s(reply),
+    )
 
 
 def _decode(body: bytes) -> dict[str, Any]:
@@ -292,6 +327,12 @@ def _city_id(reply: dict[str, Any]) -> int:
     if number is None or number != int(number) or not 0 <= number <= MAX_CITY_ID:
         raise ReplyError(f"id is {_shown(value)}, which is no city id")
     return int(number)
+
+
+def _utc_offset_s(reply: dict[str, Any]) -> int | None:
+    # No record holds it, so whatever else stands there is no reason to do without the weather.
+    offset = reply.get("timezone")
+    return offset if type(offset) is int and abs(offset) < DAY_S else None
 
 
 def _check_identity(place: Place, city: str, country: str, city_id: int) -> None:

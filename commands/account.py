@@ -246,9 +246,15 @@ class Account:
     def wait_until_active(self, database: str, table: str) -> None:
         """Look again and again until the table is ACTIVE. Raises DeadlineError where it is not in
         time, DeliveryError where it never will be."""
-        pause_s = FIRST_PAUSE_S
+        pause_s, status = FIRST_PAUSE_S, ""
         while True:
-            found = self.find_table(database, table)
+            try:
+                found = self.find_table(database, table)
+            except DeadlineError:
+                if not status:
+                    raise
+                # An earlier look was answered, and says more than that this one was not.
+                raise self.patience.error(f"while the table {table!r} was {status}") from None
             status = found.status if found else "not to be seen"
             if status == "ACTIVE":
                 return

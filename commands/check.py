@@ -2,12 +2,12 @@
 
 import argparse
 import os
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from command_line import settings_of
+from command_line import settings_of, statuses
 from commands.checks_aws import AwsChecks
+from commands.checks_clock import Clock
 from commands.checks_local import (
     check_cron,
     check_lock,
@@ -16,14 +16,14 @@ from commands.checks_local import (
     look_at_journal,
     source_of,
 )
-from commands.findings import Finding, Report, ago, failed_by, fine, needs
+from commands.checks_weather import look_at_weather
+from commands.findings import Finding, Report, needs
 from commands.limit import Limit
 from deadline import Deadline, epoch_ms
-from errors import Interrupted, Status
+from errors import Interrupted
 from logs import redact
-from openweathermap import Failure, WeatherClient
 from settings import Sources, read_sources
-from weather import MEASURES, UNITS, Observation
+from weather import Observation
 
 LOCAL_S = 2.0
 
@@ -53,7 +53,7 @@ def _findings(sources: Sources) -> Iterator[Finding]:
         redact.add(os.environ.get(name))
     deadline = Deadline(sources.seconds("WEATHER_DEADLINE_SECONDS"))
     limit = Limit(deadline, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
-    account = AwsChecks(limit)
+    account = AwsChecks(limit, Clock())
     credentials = account.credentials()
     secret = account.read_secret(sources.text("WEATHER_SECRET_ID"))
     yield check_settings(sources, account.secret, account.secret_error)
@@ -62,14 +62,15 @@ def _findings(sources: Sources) -> Iterator[Finding]:
     limit.timeout_s = sources.seconds("WEATHER_TIMEOUT_SECONDS")
     yield credentials
     yield secret
-    observation, finding = _weather(sources, limit, secret_read=account.secret_error is None)
-    yield finding
+    is_read = account.secret_error is None
+    weather = look_at_weather(sources, limit, account.clock, secret_read=is_read)
+    yield from weather.findings
     yield account.check_region(source_of(sources, "AWS_REGION", "AWS_DEFAULT_REGION"))
     is_set = bool(sources.text("TIMESTREAM_ENDPOINT_URL"))
     yield account.discovery(sources.early("TIMESTREAM_ENDPOINT_URL") if is_set else "")
     database, table = sources.early("TIMESTREAM_DATABASE"), sources.early("TIMESTREAM_TABLE")
     yield from account.permissions(database, table)
-    yield from _rest(sources, account, limit, observation)
+    yield from _rest(sources, account, limit, weather.observation)
 
 
 def _rest(
@@ -96,52 +97,18 @@ def _rest(
     else:
         for name in ("journal", "pending", "rejected", "run lock"):
             yield needs(name, "settings (WEATHER_JOURNAL)")
-    yield account.clock()
+    yield account.clock.finding()
     yield check_cron(here)
     yield check_runs(look.runs, now_ms)
 
 
-def _weather(
-    sources: Sources, limit: Limit, *, secret_read: bool
-) -> tuple[Observation | None, Finding]:
-    """The weather of the first place, as the proof that the key works."""
-    name = "API key"
-    wanted = ("OPENWEATHERMAP_API_KEY", "OPENWEATHERMAP_URL", "WEATHER_PLACES", "WEATHER_UNITS")
-    values = {each: sources.early(each) for each in wanted}
-    lacking = [each for each, value in values.items() if value is None]
-    if lacking:
-        return None, needs(
-            name, f"settings ({', '.join(lacking)})" if secret_read else "the secret"
-        )
-    measures = sources.early("WEATHER_MEASURES") or ()
-    units, places = values["WEATHER_UNITS"], values["WEATHER_PLACES"]
-    client = WeatherClient(
-        url=values["OPENWEATHERMAP_URL"],
-        api_key=values["OPENWEATHERMAP_API_KEY"],
-        units=units,
-        measures=tuple(dict.fromkeys(("CurrentTemp", *measures))),
-        timeout_s=limit.timeout_s,
-        deadline=limit.one(),
-    )
-    (result,) = client.fetch(places[:1])
-    if isinstance(result, Failure):
-        return None, failed_by(name, result.error)
-    (measure, value), *_ = result.values.items()
-    unit = MEASURES[measure].units[UNITS.index(units)]
-    shown = value if measure == "CurrentTemp" else f"{measure}={value}"
-    age_s = time.time() - result.time_ms / 1000
-    more = f" (the first of {len(places)} places)" if len(places) > 1 else ""
-    return result, fine(name, f"{result.place.name} {shown} {unit}, observed {ago(age_s)}{more}")
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The command's own options."""
-    statuses = "\n".join(f"  {int(each):2}  {each.meaning}" for each in sorted(Status))
     parser = argparse.ArgumentParser(
         prog="ingest_weather.py check",
-        usage="ingest_weather.py [--env-file FILE] [--place PLACE]... [-q] check [--json]",
+        usage="ingest_weather.py [--env-file FILE] [--place PLACE] [-q] check [--json]",
         description=DESCRIPTION,
-        epilog=f"{EPILOG}\n\nexit statuses, as of a run that meets the same:\n{statuses}",
+        epilog=f"{EPILOG}\n\nexit statuses, as of a run that meets the same:\n{statuses()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, see below")
@@ -149,21 +116,23 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 DESCRIPTION = """\
-Go through everything that a run needs. Each thing is one line: a mark, its name,
-the fact that was measured and, where something is wrong, what to do next. All
-of it is gone through, also after a failure; what depends on something that
+Go through everything that a run needs. Each thing is one line: a mark, its
+name, the fact that was measured and, where something is wrong, what to do next.
+All of it is gone through, also after a failure; what depends on something that
 failed says so. Nothing is written: not to AWS, not to the journal, not to the
 crontab. One place's weather is asked for, which counts as one call."""
 
 EPILOG = """\
 what is looked at, in this order:
-  settings      read and complete, and which are set where (values are not shown)
+  settings      read and complete, and which are set where, without their values
   credentials   whose they are, by STS
   secret        it is there, and which settings it holds
   API key       the current weather of the first configured place, as the proof
+  place         OpenWeatherMap knows that place, and what it takes it for
   region        Timestream for LiveAnalytics runs there
-  discovery     which cell takes the writes; skipped with TIMESTREAM_ENDPOINT_URL
-  GetSecretValue, DescribeEndpoints, DescribeDatabase, DescribeTable, WriteRecords
+  discovery     which cell takes the writes, unless TIMESTREAM_ENDPOINT_URL does
+  GetSecretValue, DescribeEndpoints, DescribeDatabase, DescribeTable,
+  WriteRecords
                 IAM allows it. WriteRecords is tried with a record that no table
                 takes, so that nothing is stored. A run does without the two
                 Describe... of database and table.
@@ -172,7 +141,7 @@ what is looked at, in this order:
                 are not too old for it
   journal, pending, rejected, run lock
                 it is sound and has room, what waits in it, who holds the lock
-  clock         within a minute of AWS's
+  clock         within a minute of AWS's and of OpenWeatherMap's
   cron          this user's crontab runs this very program
   last runs     how the last ten ended, and how long ago
 

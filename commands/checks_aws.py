@@ -1,14 +1,14 @@
-"""What `check` asks of AWS: whose credentials, the secret, the region, the cell, permissions, the
-table, and its clock. Nothing is written there."""
+"""What `check` asks of AWS: whose credentials, the secret, the region, the cell, permissions and
+the table. Nothing is written there."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aws import TIMESTREAM_REGIONS, Aws, aws_error
+from commands.checks_clock import AWS, Clock
 from commands.findings import (
     NETWORK,
     Finding,
@@ -17,7 +17,6 @@ from commands.findings import (
     failure,
     fine,
     needs,
-    span,
     unknown,
     warning,
 )
@@ -30,11 +29,6 @@ if TYPE_CHECKING:
 
 MAKE_IT = "Make it: ingest_weather.py setup"
 ALLOW_IT = "Allow it to this user or role; the policy: ingest_weather.py setup --print-iam-policy"
-
-# Beyond this a clock is not kept by NTP. Beyond 15 minutes Timestream refuses an observation as
-# lying in its future, and beyond 5 some services refuse the signature.
-SKEW_TO_WARN_OF_S = 60
-SKEW_THAT_BREAKS_S = 15 * 60
 
 # A record that cannot be stored, for two reasons: its value is not a number, and its time (the
 # year 2200) lies beyond what a table takes. It fits the API's model, so that nothing refuses it
@@ -71,11 +65,14 @@ class Reply:
 
 
 class AwsChecks:
-    """The AWS account, looked at step by step; each step returns its finding."""
+    """The AWS account, looked at step by step; each step returns its finding.
 
-    def __init__(self, limit: Limit) -> None:
+    clock: hears the time of each answer.
+    """
+
+    def __init__(self, limit: Limit, clock: Clock) -> None:
         self._limit = limit
-        self._skews_s: list[float] = []
+        self.clock = clock
         self._aws: Aws | None = None
         self._broken: IngestError | None = None
         self._blocked_by = ""
@@ -314,30 +311,8 @@ class AwsChecks:
             Status.DATAERR,
         )
 
-    def clock(self) -> Finding:
-        """How far this machine's clock is from AWS's: the least that was seen, for an answer that
-        took its time is no clock's fault."""
-        name = "clock"
-        if not self._skews_s:
-            return needs(name, "an answer from AWS")
-        skew_s = min(self._skews_s, key=abs)
-        direction = "ahead of" if skew_s > 0 else "behind"
-        # The header has whole seconds.
-        if abs(skew_s) < 2:
-            return fine(name, "within 2 s of AWS's")
-        fact = f"{span(abs(skew_s))} {direction} AWS's"
-        step = "Have NTP set it: timedatectl set-ntp true"
-        if abs(skew_s) > SKEW_THAT_BREAKS_S:
-            fact += "; signatures expire, and observations seem to lie in the future"
-            return failure(name, fact, step, Status.CONFIG)
-        return warning(name, fact, step) if abs(skew_s) > SKEW_TO_WARN_OF_S else fine(name, fact)
-
     def _hear(self, headers: Mapping[str, str]) -> None:
-        try:
-            at = parsedate_to_datetime(headers.get("date", ""))
-            self._skews_s.append(time.time() - at.timestamp())
-        except (TypeError, ValueError):  # no date, or none that can be read
-            return
+        self.clock.hear(AWS, headers.get("date", ""))
 
     def _ready(self) -> Aws:
         assert self._aws  # noqa: S101  (whoever asks has looked at _blocked_by)

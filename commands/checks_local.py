@@ -250,20 +250,13 @@ def check_cron(limit: Limit) -> Finding:
         found = limit.call(lambda: crontab.find(PROGRAM, COMMANDS), "while crontab -l was asked")
     except IngestError as error:
         return unknown(name, f"not checked: {two_parts(str(error))[0]}")
-    lines = [found.line(number) for number in sorted((*found.ours, *found.others))]
-    if lines:
-        return fine(name, f"runs it at {'; '.join(map(_schedule, lines))}")
+    if found.runs:
+        return fine(name, f"runs it at {'; '.join(map(crontab.schedule_of, found.runs))}")
     return warning(
         name,
         f"no line of this user's crontab runs {PROGRAM}",
         "Unless something else runs it: ingest_weather.py setup --install-cron",
     )
-
-
-def _schedule(line: str) -> str:
-    """The first five fields, or one such as @hourly; what follows can hold anything."""
-    fields = line.split()
-    return fields[0] if line.startswith("@") else " ".join(fields[:5])
 
 
 def check_runs(runs: list[PastRun] | None, now_ms: int) -> Finding:

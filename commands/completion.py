@@ -1,6 +1,8 @@
 """Shell completion: `ingest_weather.py completion bash` (or zsh) prints a script for the shell."""
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -9,15 +11,30 @@ import shtab
 from command_line import COMMANDS
 from command_line import make_parser as make_main_parser
 from errors import Status
+from settings import PROGRAM
 
 SHELLS = ("bash", "zsh")
 
 _DESCRIPTION = """\
-Print a script that completes commands, options and their values in your shell.
+Print a script that completes commands, options and their values where the
+first word of a line is ingest_weather.py. To have that word for a program that
+is started as .venv/bin/python ingest_weather.py, give it a function, too."""
 
-  bash:  ingest_weather.py completion bash > ~/.local/share/bash-completion/completions/ingest_weather.py
-  zsh:   ingest_weather.py completion zsh > ~/.zfunc/_ingest_weather.py   (with ~/.zfunc in fpath)
-"""  # noqa: E501  (to be copied as it stands)
+# An alias would do for bash; zsh completes one as what it stands for.
+_EPILOG = """\
+examples:
+  bash, once, for each new shell:
+      {command} completion bash > ~/.ingest_weather.bash
+      cat >> ~/.bashrc <<'END'
+      ingest_weather.py() {{ {command} "$@"; }}
+      . ~/.ingest_weather.bash
+      END
+  zsh, once, with ~/.zfunc in fpath before compinit:
+      {command} completion zsh > ~/.zfunc/_ingest_weather.py
+      cat >> ~/.zshrc <<'END'
+      ingest_weather.py() {{ {command} "$@"; }}
+      END
+"""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -25,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ingest_weather.py completion",
         description=_DESCRIPTION,
+        epilog=_EPILOG.format(command=shlex.join((sys.executable, str(PROGRAM)))),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell to print it for")
@@ -35,9 +53,18 @@ def main(arguments: Sequence[str], _overall: argparse.Namespace) -> int:
     """Print the script. Returns an exit status."""
     shell = make_parser().parse_args(arguments).shell
     parser = make_main_parser(with_command=False)
+    _complete_files(parser)
     commands = parser.add_subparsers(metavar="COMMAND")
     for name, does in COMMANDS.items():
         own: argparse.ArgumentParser = import_module(f"commands.{name}").make_parser()
+        _complete_files(own)
         commands.add_parser(name, help=does, parents=[own], add_help=False)
     print(shtab.complete(parser, shell))
     return Status.OK
+
+
+def _complete_files(parser: argparse.ArgumentParser) -> None:
+    """Offer files for what is called FILE. The commands' parsers need not know of shtab."""
+    for action in parser._actions:  # noqa: SLF001  (argparse lists its options nowhere else)
+        if action.metavar == "FILE":
+            action.complete = shtab.FILE  # type: ignore[attr-defined]

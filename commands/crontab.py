@@ -17,6 +17,8 @@ MARK = "# by ingest_weather.py setup"
 # Minutes between runs: only these leave the same pause after the last run of an hour.
 INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 
+USUAL_INTERVAL = 10
+
 # Off the full hour, when the whole world asks OpenWeatherMap.
 OFFSET_MINUTES = 3
 
@@ -41,6 +43,11 @@ class Found:
     def line(self, number: int) -> str:
         return self.lines[number].decode(errors="replace").strip()
 
+    @property
+    def runs(self) -> list[str]:
+        """Every line that runs this program, whoever wrote it; those of setup first."""
+        return [self.line(number) for number in (*self.ours, *self.others)]
+
 
 def schedule(every: int) -> str:
     """The five fields of a line that runs every so many minutes, one of INTERVALS."""
@@ -50,14 +57,23 @@ def schedule(every: int) -> str:
     return f"{offset} * * * *" if every == 60 else f"{offset}-59/{every} * * * *"
 
 
-def run_line(every: int, script: Path, env_file: Path | None) -> str:
-    """The line for this script, this interpreter and this file of settings, all paths absolute."""
+def schedule_of(line: str) -> str:
+    """The first five fields of a line, or one such as @hourly; what follows can hold anything."""
+    fields = line.split()
+    return fields[0] if line.startswith("@") else " ".join(fields[:5])
+
+
+def run_line(when: str, script: Path, env_file: Path | None) -> str:
+    """The line for this script, this interpreter and this file of settings, all paths absolute.
+
+    when: as `schedule` says it.
+    """
     words = [sys.executable, str(script)]
     if env_file:
         words += ["--env-file", os.path.abspath(env_file)]
     if not sys.executable or not all(word.isprintable() for word in words):
         raise SettingsError("The paths of this program cannot be written into a crontab.")
-    return f"{schedule(every)} {' '.join(map(_quoted, words))} {MARK}"
+    return f"{when} {' '.join(map(_quoted, words))} {MARK}"
 
 
 def _quoted(word: str) -> str:

@@ -3,19 +3,16 @@
 import json
 import os
 import re
-import shutil
 import sys
 import textwrap
 from dataclasses import dataclass
 from enum import Enum
 
-from commands.tables import fancy
+from commands.tables import fancy, width
 from errors import IngestError, Status, most_urgent
 from logs import redact
 from weather import one_line
 
-# Where nobody says how wide it is, as in a mail.
-MAIL_WIDTH = 80
 WIDEST = 100
 
 # The longest name is DescribeEndpoints.
@@ -124,9 +121,8 @@ class Report:
         self._as_json = as_json
         self._quiet = quiet
         self._findings: list[Finding] = []
-        is_terminal = sys.stdout.isatty()
         self._ticks = fancy()
-        self._width = min(shutil.get_terminal_size().columns, WIDEST) if is_terminal else MAIL_WIDTH
+        self._width = min(width(), WIDEST)
 
     @property
     def status(self) -> Status:

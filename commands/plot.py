@@ -4,13 +4,21 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import cycle, pairwise, product
+from datetime import UTC, datetime, tzinfo
+from itertools import pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from commands.readings import CODES, DIRECTIONS, Reading, by_place, gap_limit_ms, unit_of
+from commands.readings import (
+    CODES,
+    DIRECTIONS,
+    HOUR_MS,
+    Quantity,
+    Reading,
+    by_place,
+    gap_limit_ms,
+)
 from commands.time_zone import offsets
 from errors import UsageError
 from weather import MEASURES, one_line
@@ -24,6 +32,10 @@ SUFFIXES = (".png", ".svg")
 # Okabe and Ito's colours, told apart by every kind of eyes; yellow is too pale for a line.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINE_STYLES = ("-", "--", ":")
+_Look = tuple[str, str]  # line style, colour
+# Colours first. Places beyond these have no look of their own.
+_LOOKS: list[_Look] = [*product(_LINE_STYLES, _COLORS)]
+_OTHERS: _Look = ("-", "#C4C4C4")
 _GREY = "#666666"
 _FAINT = "#DDDDDD"
 
@@ -63,17 +75,28 @@ _TICK_TEXTS: dict[str, Any] = {
 }
 _MAX_CATEGORY_LETTERS = 14
 _LEGEND_ROW_INCHES = 0.19
+_MAX_NAME_LETTERS = 80
+
+_Point = tuple[int, float]  # epoch ms, value
+# place -> quantity -> readings
+_Series = dict[str, dict[Quantity, list[Reading]]]
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is drawn: the time from start to end in a zone. units: as WEATHER_UNITS names them."""
+    """What is drawn: the time from start to end in a zone."""
 
     start_ms: int
     end_ms: int
-    zone: ZoneInfo
-    units: str
+    zone: tzinfo
     source: str
+
+    @property
+    def time_name(self) -> str:
+        """Whose time it is, short: UTC, UTC-05:00, London time."""
+        if str(self.zone) == "UTC" or not isinstance(self.zone, ZoneInfo):
+            return str(self.zone)
+        return f"{self.zone.key.rpartition('/')[2].replace('_', ' ')} time"
 
 
 def save(readings: Sequence[Reading], view: View, path: Path) -> None:
@@ -101,12 +124,16 @@ def draw(readings: Sequence[Reading], view: View) -> "Figure":
     from matplotlib.figure import Figure
 
     series = by_place(readings)
-    measures = [name for name in MEASURES if any(name in each for each in series.values())]
-    columns = 1 if len(measures) <= 4 else 2 if len(measures) <= 10 else 3
-    rows = math.ceil(len(measures) / columns)
+    quantities = _quantities(series)
+    columns = 1 if len(quantities) <= 4 else 2 if len(quantities) <= 10 else 3
+    rows = math.ceil(len(quantities) / columns)
     width, panel_height = (8.0, 1.5) if columns == 1 else (4.6 * columns, 1.6)
-    legend_columns = _legend_columns(list(series), width)
-    legend_rows = math.ceil(len(series) / legend_columns) if len(series) > 1 else 0
+    looks = _looks(list(series))
+    legend = [(_short(place), look) for place, look in looks.items()]
+    if len(looks) < len(series):
+        legend.append((f"and {len(series) - len(looks)} more", _OTHERS))
+    legend_columns = _legend_columns([label for label, _ in legend], width)
+    legend_rows = math.ceil(len(legend) / legend_columns) if len(series) > 1 else 0
     head, foot = 0.58 + (legend_rows and 0.06 + _LEGEND_ROW_INCHES * legend_rows), 0.55
     height = rows * panel_height + head + foot
     figure = Figure(figsize=(width, height))
@@ -120,50 +147,69 @@ def draw(readings: Sequence[Reading], view: View) -> "Figure":
         wspace=0.36,
     )
     panels = list(grid.flat)
-    styles = dict(zip(series, _line_styles(), strict=False))
-    for panel, measure in zip(panels, measures, strict=False):
-        _draw_panel(panel, measure, series, styles, view)
-    _draw_time_axis(panels, len(measures), columns, view)
+    for panel, quantity in zip(panels, quantities, strict=False):
+        _draw_panel(panel, quantity, series, looks, view)
+    _draw_time_axis(panels, len(quantities), columns, view)
     left, top = 0.72 / width, 1 / height
     _draw_head(figure, list(series), view, left, top)
     if legend_rows:
-        _draw_legend(figure, styles, legend_columns, (left, 1 - 0.61 * top))
+        _draw_legend(figure, legend, legend_columns, (left, 1 - 0.61 * top))
     return figure
 
 
-def _line_styles() -> "cycle[tuple[str, str]]":
-    """(line style, colour), colours first: as many places as there are, without an end."""
-    return cycle(product(_LINE_STYLES, _COLORS))
+def _quantities(series: _Series) -> list[Quantity]:
+    """What has a panel: measures as in their table, of one in several units the last used last."""
+    newest: dict[Quantity, int] = {}
+    for measured in series.values():
+        for quantity, readings in measured.items():
+            newest[quantity] = max(readings[-1].time_ms, newest.get(quantity, 0))
+    order = list(MEASURES)
+    return sorted(newest, key=lambda each: (order.index(each.measure), newest[each]))
+
+
+def _looks(places: list[str]) -> dict[str, _Look]:
+    """How each place is drawn that has a look, and so a line in the legend, of its own."""
+    count = len(_LOOKS) if len(places) <= len(_LOOKS) else len(_LOOKS) - 1
+    return dict(zip(places[:count], _LOOKS, strict=False))
+
+
+def _short(place: str) -> str:
+    text = one_line(place)
+    return text if len(text) <= _MAX_NAME_LETTERS else f"{text[: _MAX_NAME_LETTERS - 1]}…"
 
 
 def _draw_panel(
-    panel: "Axes",
-    measure: str,
-    series: dict[str, dict[str, list[Reading]]],
-    styles: dict[str, tuple[str, str]],
-    view: View,
+    panel: "Axes", quantity: Quantity, series: _Series, looks: dict[str, _Look], view: View
 ) -> None:
-    unit = "local time" if MEASURES[measure].is_time else unit_of(measure, view.units)
+    measure, unit = quantity
     panel.set_title(measure, loc="left", fontsize=9, fontweight="bold", color="#222222")
-    panel.set_ylabel(unit, fontsize=8)
+    panel.set_ylabel(view.time_name if MEASURES[measure].is_time else unit, fontsize=8)
     words = sorted(
-        {one.value for each in series.values() for one in each.get(measure, ())}
+        {one.value for each in series.values() for one in each.get(quantity, ())}
         if MEASURES[measure].type == "VARCHAR" or measure in CODES
         else ()
     )
+    lines: dict[str, list[_Point]] = {}
     for number, (place, measured) in enumerate(series.items()):
-        if readings := measured.get(measure):
+        if readings := measured.get(quantity):
             # Side by side: places often have the same word at the same time.
             aside = (0.5 + number) / len(series) / 2 - 0.25 if words else 0.0
-            points = [(one.time_ms, _height(one, words, view.zone) + aside) for one in readings]
-            _draw_line(panel, place, points, styles[place], view, dots=measure in _DOTS)
+            lines[place] = [
+                (one.time_ms, _height(one, words, view.zone) + aside) for one in readings
+            ]
             newest = max(each[-1].time_ms for each in measured.values())
             if len(series) == 1 and measure not in _DOTS and readings[-1].time_ms == newest:
-                _label_latest(panel, points[-1], readings[-1], view)
-    _dress_value_axis(panel, measure, words)
+                _label_latest(panel, lines[place][-1], readings[-1])
+    dots = measure in _DOTS
+    if others := [lines[place] for place in lines if place not in looks]:
+        _draw_line(panel, "_others", others, _OTHERS, dots=dots)
+    for place, look in looks.items():
+        if place in lines:
+            _draw_line(panel, _short(place), [lines[place]], look, dots=dots)
+    _dress_value_axis(panel, quantity, words)
 
 
-def _height(reading: Reading, words: list[str], zone: ZoneInfo) -> float:
+def _height(reading: Reading, words: list[str], zone: tzinfo) -> float:
     """Where a reading is drawn: its number; of a text its place among the words; of a moment the
     hour of its day."""
     if words:
@@ -175,7 +221,7 @@ def _height(reading: Reading, words: list[str], zone: ZoneInfo) -> float:
     return number
 
 
-def broken(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float], list[int]]:
+def broken(points: Sequence[_Point]) -> tuple[list[int], list[float], list[int]]:
     """Times and values with a NaN in each gap, where the line breaks; and the indexes of readings
     with a gap on both sides, which a line does not show."""
     limit_ms = gap_limit_ms([time_ms for time_ms, _ in points])
@@ -199,26 +245,39 @@ def broken(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float],
 
 def _draw_line(
     panel: "Axes",
-    place: str,
-    points: Sequence[tuple[int, float]],
-    style: tuple[str, str],
-    view: View,
+    label: str,
+    lines: Sequence[Sequence[_Point]],
+    look: _Look,
     *,
     dots: bool,
 ) -> None:
-    times, values, alone = broken(points)
-    moments: Any = [datetime.fromtimestamp(each / 1000, view.zone) for each in times]
-    line_style, color = style
-    look: dict[str, Any] = {"linestyle": line_style, "marker": "o", "markevery": alone}
+    """lines: drawn as one with gaps between, for a line of its own takes a thousand times longer
+    to draw than a point."""
+    times: list[int] = []
+    values: list[float] = []
+    alone: list[int] = []
+    for line in lines:
+        line_times, line_values, line_alone = broken(line)
+        alone += [len(times) + index for index in line_alone]
+        times += [*line_times, line_times[-1]]
+        values += [*line_values, math.nan]
+    moments = [_moment(each) for each in times[:-1]]
+    line_style, color = look
+    form: dict[str, Any] = {"linestyle": line_style, "marker": "o", "markevery": alone}
     if dots:  # nothing lies between 350 and 10 degrees, or between two words
-        look = {"linestyle": "", "marker": "o", "markeredgewidth": 0}
-    size = 2 if dots and len(points) > _MANY else 3
-    panel.plot(moments, values, color=color, label=one_line(place), markersize=size, **look)
+        form = {"linestyle": "", "marker": "o", "markeredgewidth": 0}
+    size = 2 if dots and len(times) > _MANY else 3
+    panel.plot(moments, values[:-1], color=color, label=label, markersize=size, **form)
 
 
-def _label_latest(panel: "Axes", point: tuple[int, float], reading: Reading, view: View) -> None:
+def _moment(time_ms: int) -> float:
+    """As matplotlib counts: days since 1970. It takes much longer over a datetime."""
+    return time_ms / (24 * HOUR_MS)
+
+
+def _label_latest(panel: "Axes", point: _Point, reading: Reading) -> None:
     """The last value at the line's end: what one looks for first."""
-    moment: Any = datetime.fromtimestamp(point[0] / 1000, view.zone)
+    moment = _moment(point[0])
     is_time = MEASURES[reading.measure].is_time
     text = _clock_text(point[1]) if is_time else reading.value
     look: dict[str, Any] = {"marker": "o", "markersize": 3.5, "clip_on": False}
@@ -240,9 +299,10 @@ def _clock_text(hours: float, _position: int | None = None) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
-def _dress_value_axis(panel: "Axes", measure: str, words: list[str]) -> None:
+def _dress_value_axis(panel: "Axes", quantity: Quantity, words: list[str]) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+    measure = quantity.measure
     panel.margins(y=0.18)
     if words:
         panel.set_yticks(range(len(words)), [one_line(w)[:_MAX_CATEGORY_LETTERS] for w in words])
@@ -257,15 +317,15 @@ def _dress_value_axis(panel: "Axes", measure: str, words: list[str]) -> None:
         panel.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
         panel.ticklabel_format(axis="y", useOffset=False, style="plain")
     if not words and measure not in DIRECTIONS:
-        _mend_limits(panel, measure)
+        _mend_limits(panel, quantity.unit)
 
 
-def _mend_limits(panel: "Axes", measure: str) -> None:
+def _mend_limits(panel: "Axes", unit: str) -> None:
     """A series that never changes gets some room; what cannot be negative gets no such axis."""
     low, high = panel.get_ylim()
     if high - low < 0.5:
         low, high = (low + high) / 2 - 0.5, (low + high) / 2 + 0.5
-    if low < 0 and unit_of(measure, "metric") != "°C":
+    if low < 0 and unit not in ("°C", "°F"):
         low = -0.04 * high
     panel.set_ylim(low, high)
 
@@ -277,11 +337,9 @@ def _draw_time_axis(panels: "Sequence[Axes]", used: int, columns: int, view: Vie
     zone: Any = view.zone
     start: Any = datetime.fromtimestamp(view.start_ms / 1000, zone)
     end: Any = datetime.fromtimestamp(view.end_ms / 1000, zone)
-    label = (
-        f"{view.zone.key} time ({', then '.join(offsets(view.zone, view.start_ms, view.end_ms))})"
-    )
-    if view.zone.key == "UTC":
-        label = "UTC"
+    label = str(zone)
+    if isinstance(zone, ZoneInfo) and label != "UTC":
+        label += f" time ({', then '.join(offsets(zone, view.start_ms, view.end_ms))})"
     for number, panel in enumerate(panels):
         if number >= used:
             panel.set_visible(False)
@@ -301,7 +359,7 @@ def _draw_time_axis(panels: "Sequence[Axes]", used: int, columns: int, view: Vie
 
 def _draw_head(figure: "Figure", places: list[str], view: View, left: float, inch: float) -> None:
     """inch: as a share of the picture's height."""
-    what = f"Weather of {one_line(places[0])}"
+    what = f"Weather of {_short(places[0])}"
     if len(places) > 1:
         what = f"Weather of {len(places)} places"
     figure.text(left, 1 - 0.12 * inch, what, fontsize=13, fontweight="bold", va="top")
@@ -310,16 +368,16 @@ def _draw_head(figure: "Figure", places: list[str], view: View, left: float, inc
 
 
 def _draw_legend(
-    figure: "Figure", styles: dict[str, tuple[str, str]], columns: int, corner: tuple[float, float]
+    figure: "Figure", legend: list[tuple[str, _Look]], columns: int, corner: tuple[float, float]
 ) -> None:
     from matplotlib.lines import Line2D
 
     looks: list[dict[str, Any]] = [
-        {"linestyle": style, "color": color} for style, color in styles.values()
+        {"linestyle": style, "color": color} for _, (style, color) in legend
     ]
     figure.legend(
         [Line2D([], [], **look) for look in looks],
-        list(map(one_line, styles)),
+        [label for label, _ in legend],
         loc="upper left",
         bbox_to_anchor=corner,
         ncols=columns,
@@ -332,9 +390,9 @@ def _draw_legend(
     )
 
 
-def _legend_columns(places: list[str], width: float) -> int:
+def _legend_columns(labels: list[str], width: float) -> int:
     """As many as fit; a letter is 0.07 inches wide, roughly."""
-    return max(1, int((width - 1) / (max(map(len, places)) * 0.07 + 0.45)))
+    return max(1, int((width - 1) / (max(map(len, labels)) * 0.07 + 0.45)))
 
 
 def _span(view: View) -> str:

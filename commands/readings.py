@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from statistics import fmean, median
+from typing import NamedTuple
 
 from errors import UsageError
 from journal import Kept
 from timestream_writer import dimensions_of
-from weather import MEASURES, UNITS, Observation, parse_place
+from weather import MEASURES, UNITS, Observation, parse_place, place_key
 
 HOUR_MS = 3_600_000
 
@@ -28,7 +29,8 @@ Dimensions = dict[str, str]
 class Reading:
     """place: as configured; from Timestream, which does not know that, as its dimensions say.
 
-    value: its text in a record.
+    value: its text in a record. units: what it was fetched in, as WEATHER_UNITS names them.
+    utc_offset_s: of the place's clocks, seconds east of UTC; None where that is not known.
     """
 
     place: str
@@ -38,6 +40,12 @@ class Reading:
     time_ms: int
     value: str
     pending: bool = False
+    units: str = "metric"
+    utc_offset_s: int | None = None
+
+    @property
+    def unit(self) -> str:
+        return unit_of(self.measure, self.units)
 
     @property
     def number(self) -> float | None:
@@ -45,11 +53,18 @@ class Reading:
         return None if MEASURES[self.measure].type == "VARCHAR" else float(self.value)
 
 
-def readings_of(kept: Iterable[Kept], measures: Sequence[str]) -> list[Reading]:
+class Quantity(NamedTuple):
+    """What can be compared and averaged: a measure in one unit. WEATHER_UNITS can have changed."""
+
+    measure: str
+    unit: str
+
+
+def readings_of(kept: Iterable[Kept], measures: Sequence[str], units: str) -> list[Reading]:
     """The readings of the journal's observations, each once: of those with the same place, measure
     and time the last, which has the highest version. Sorted by time.
 
-    measures: only these; none: all.
+    measures: only these; none: all. units: of observations that do not say theirs.
     """
     readings = {}
     for each in kept:
@@ -65,19 +80,28 @@ def readings_of(kept: Iterable[Kept], measures: Sequence[str]) -> list[Reading]:
                     seen.time_ms,
                     value,
                     each.pending,
+                    seen.units or units,
+                    seen.utc_offset_s,
                 )
                 readings[key] = reading
     return sorted(readings.values(), key=lambda reading: reading.time_ms)
 
 
-def by_place(readings: Iterable[Reading]) -> dict[str, dict[str, list[Reading]]]:
-    """place -> measure -> readings, oldest first; places by name, measures as in their table."""
-    found: dict[str, dict[str, list[Reading]]] = {}
+def by_place(readings: Iterable[Reading]) -> dict[str, dict[Quantity, list[Reading]]]:
+    """place -> quantity -> readings, oldest first; places by name, measures as in their table, of
+    one in several units the last used last."""
+    found: dict[str, dict[Quantity, list[Reading]]] = {}
     for reading in readings:
-        found.setdefault(reading.place, {}).setdefault(reading.measure, []).append(reading)
-    order = list(MEASURES)
+        quantity = Quantity(reading.measure, reading.unit)
+        found.setdefault(reading.place, {}).setdefault(quantity, []).append(reading)
+    order = {measure: number for number, measure in enumerate(MEASURES)}
+
+    def rank(item: tuple[Quantity, list[Reading]]) -> tuple[int, int]:
+        quantity, series = item
+        return order[quantity.measure], series[-1].time_ms
+
     return {
-        place: dict(sorted(found[place].items(), key=lambda item: order.index(item[0])))
+        place: dict(sorted(found[place].items(), key=rank))
         for place in sorted(found, key=str.casefold)
     }
 
@@ -147,6 +171,16 @@ def shown(value: str, measure: str) -> str:
     return value
 
 
+def counted(count: int, noun: str) -> str:
+    """1 record, 2 records"""
+    return f"{count} {noun}{'s'[: count != 1]}"
+
+
+def hours_text(hours: float) -> str:
+    """As in "the last ...": hour, 24 hours"""
+    return "hour" if hours == 1 else f"{hours:.12g} hours"
+
+
 def age(milliseconds: int) -> str:
     """12 min ago"""
     minutes = round(milliseconds / 60_000)
@@ -160,22 +194,22 @@ def age(milliseconds: int) -> str:
 
 
 class PlaceFilter:
-    """The places of --place, each as configured, or as a city; none: all.
+    """The places of --place, each as configured, or as a city, in any spelling; none: all.
 
     known: observations that tell what a place as configured is in Timestream.
     """
 
     def __init__(self, texts: Sequence[str], known: Iterable[Observation] = ()) -> None:
         self.texts = tuple(texts)
-        self._known = {seen.place.name: record_dimensions(seen) for seen in known}
+        self._keys = set(map(place_key, texts))
+        self._known = {place_key(seen.place.name): record_dimensions(seen) for seen in known}
 
     def matches(self, observation: Observation) -> bool:
-        names = (observation.place.name, observation.city)
-        return not self.texts or any(text in names for text in self.texts)
+        return not self._keys or not self._keys.isdisjoint(observation.place_keys)
 
     def dimensions(self) -> list[Dimensions]:
         """What records of each place carry. Raises UsageError where nothing says it."""
-        return [self._known.get(text) or _dimensions(text) for text in self.texts]
+        return [self._known.get(place_key(text)) or _dimensions(text) for text in self.texts]
 
 
 def record_dimensions(observation: Observation) -> Dimensions:

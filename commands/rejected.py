@@ -4,18 +4,28 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 
-from rich.table import Table
-
-from commands.tables import console
+from command_line import place_option
+from commands.tables import aligned, headed, print_lines, width
 from deadline import epoch_ms
 from errors import SettingsError, Status, UsageError
-from journal import Journal, RejectedEntry
+from journal import Journal, RejectedEntry, Retried
 from run_lock import RunLock
 from settings import read_sources
 from weather import MEASURES, iso_time, one_line
+
+HEADINGS = ("time", "place", "measure", "value")
+INDENT = "    "
+WIDEST = 100
+
+_DESCRIPTION = """\
+List the records that Timestream refused: what was observed when and where, and
+below those that were refused together the reason, and when that was. They stay
+in the journal, and block no others, until they are put back or dropped."""
 
 _EPILOG = """\
 examples:
@@ -52,7 +62,8 @@ def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
     journal = Journal(path, target="")
     try:
         entries = journal.rejected(options.place, options.measure, options.before)
-        if not (options.retry or options.discard):
+        wants_change = options.retry or options.discard
+        if not wants_change or not (entries or options.json):
             _show(entries, as_json=options.json)
             return Status.OK
         return _decide(journal, entries, options)
@@ -64,23 +75,47 @@ def _decide(journal: Journal, entries: list[RejectedEntry], options: argparse.Na
     lock = RunLock(journal.path.with_name(f"{journal.path.name}.lock"))
     try:
         if options.retry:
-            journal.retry(entries, epoch_ms())
-            done = "put back; the next run to their target writes them"
-        else:
-            if not options.yes:
-                _show(entries, as_json=False)
-                if not _confirmed(_count(entries)):
-                    print("Nothing was discarded.")
-                    return Status.OK
-            journal.discard(entries)
-            done = "discarded"
+            _tell_of_retry(journal.retry(entries, epoch_ms()), as_json=options.json)
+            return Status.OK
+        if entries and not options.yes:
+            _show(entries, as_json=False)
+            if not _confirmed(_count(len(entries))):
+                print("Nothing was discarded.")
+                return Status.OK
+        journal.discard(entries)
     finally:
         lock.release()
     if options.json:
-        print(json.dumps({"records": len(entries), "action": done.partition(";")[0]}))
+        print(json.dumps({"records": len(entries), "action": "discarded"}))
     else:
-        print(f"{_count(entries)} {done}.")
+        print(f"{_count(len(entries))} discarded.")
     return Status.OK
+
+
+def _tell_of_retry(done: Retried, *, as_json: bool) -> None:
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "records": done.pending,
+                    "action": "put back",
+                    "superseded": done.superseded,
+                    "unbeatable": done.unbeatable,
+                }
+            )
+        )
+        return
+    told = []
+    if done.pending:
+        told.append(f"{_count(done.pending)} put back; the next run to their target writes them.")
+    if done.superseded:
+        told.append(f"{_count(done.superseded)} dropped: a later value of each has followed.")
+    if done.unbeatable:
+        told.append(
+            f"{_count(done.unbeatable)} left: Timestream holds another value of each with the "
+            "highest version there is."
+        )
+    print_lines(_wrapped(" ".join(told)))
 
 
 def _confirmed(count: str) -> bool:
@@ -101,25 +136,58 @@ def _show(entries: list[RejectedEntry], *, as_json: bool) -> None:
     if not entries:
         print("No rejected records.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("observed", "place", "record", "target", "rejected", "reason"):
-        table.add_column(heading, overflow="fold")
-    for entry in entries:
-        (name, value), *_ = entry.observation.values.items()
-        table.add_row(
-            iso_time(entry.observation.time_ms),
-            one_line(entry.observation.place.name),
-            f"{name}={one_line(value)}",
-            entry.target,
-            iso_time(entry.rejected_ms),
-            one_line(entry.reason),
-        )
-    console().print(table)
-    print(f"{_count(entries)} rejected. Mend the cause, then --retry; or --discard them.")
+    targets = sorted({entry.target for entry in entries})
+    print_lines(_listed(entries, name_targets=len(targets) > 1))
+    print()
+    where = f"by {targets[0]}" if len(targets) == 1 else f"by {len(targets)} tables"
+    told = (
+        f"{_count(len(entries))} rejected {where}. Mend the cause, then --retry; or --discard them."
+    )
+    print_lines(_wrapped(told))
 
 
-def _count(entries: list[RejectedEntry]) -> str:
-    return f"{len(entries)} record{'s'[: len(entries) != 1]}"
+def _listed(entries: list[RejectedEntry], *, name_targets: bool) -> Iterator[str]:
+    """A line a record, and below those that were refused together what they have in common."""
+    heading, *lines = headed(aligned([HEADINGS, *map(_row, entries)], right=(3,), elastic=1))
+    yield heading
+    of_entries = zip(entries, lines, strict=True)
+    for number, (why, group) in enumerate(
+        groupby(of_entries, lambda pair: _why(pair[0], name_target=name_targets))
+    ):
+        if number:
+            yield ""
+        yield from (line for _, line in group)
+        yield from _wrapped(why, INDENT)
+
+
+def _row(entry: RejectedEntry) -> tuple[str, ...]:
+    (measure, value), *_ = entry.observation.values.items()
+    return iso_time(entry.observation.time_ms), entry.observation.place.name, measure, value
+
+
+def _why(entry: RejectedEntry, *, name_target: bool) -> str:
+    """The reason as one sentence or more, then by whom and when."""
+    reason = one_line(entry.reason).strip()
+    stop = "" if reason.endswith((".", "!", "?")) else "."
+    whose = f" by {entry.target}" if name_target else ""
+    often = f", attempt {entry.attempts}" if entry.attempts > 1 else ""
+    return f"{reason}{stop} (Rejected{whose} {iso_time(entry.rejected_ms)}{often}.)"
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    """Lines that fit; a longer word, such as a table's name, stays whole to be copied."""
+    return textwrap.wrap(
+        text,
+        min(width(), WIDEST),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _count(records: int) -> str:
+    return f"{records} record{'s'[: records != 1]}"
 
 
 def _as_dict(entry: RejectedEntry) -> dict[str, object]:
@@ -147,7 +215,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command's own options."""
     parser = argparse.ArgumentParser(
         prog="ingest_weather.py rejected",
-        description="List the records that Timestream refused, each with its reason.",
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -159,7 +227,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--place",
         action="append",
+        type=place_option,
         default=[],
+        metavar="PLACE",
         help="only of this place, or city; may be given more than once",
     )
     parser.add_argument(

@@ -1,12 +1,10 @@
-"""Readings as a person looks at them: the latest of each place, then a table with trends."""
+"""Readings as a person looks at them: the latest of each place, then a table with trends.
 
-import sys
-from collections.abc import Iterable, Sequence
+Printed as text of our own making: rich lays out a table of 60,000 rows in a minute.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from commands.readings import (
     CODES,
@@ -16,29 +14,36 @@ from commands.readings import (
     age,
     by_place,
     decimals_of,
+    hours_text,
     shown,
     summarize,
-    unit_of,
 )
 from commands.sparkline import BARS, PLAIN, sparkline
-from commands.tables import console, fancy
+from commands.tables import GAP, fancy, print_lines, width
 from weather import MEASURES, iso_time, one_line
 
-# What a mail program shows without wrapping.
-PLAIN_WIDTH = 80
 _TREND_WIDTHS = range(8, 49)
 _STALE_MS = 3 * HOUR_MS
+_HEADINGS = ("place, measure", "min", "mean", "max", "latest", "unit", "trend")
+# Of a text in the table; no measure's name or number is as long.
+_MAX_CELL = 24
+
+# ECMA-48's "select graphic rendition"
+_BOLD, _CYAN, _GREEN, _YELLOW, _PLACE = "1", "36", "32", "33", "1;36"
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The time from start to end, as wide as it may be. units: as WEATHER_UNITS names them."""
+    """The time from start to end, as wide as it may be. fancy: with colours, not in ASCII alone."""
 
     start_ms: int
     end_ms: int
-    units: str
     source: str
     width: int
+    fancy: bool
+
+    def styled(self, text: str, style: str) -> str:
+        return f"\x1b[{style}m{text}\x1b[0m" if self.fancy and text else text
 
 
 def print_screen(
@@ -47,68 +52,56 @@ def print_screen(
     start_ms: int,
     end_ms: int,
     *,
-    units: str,
     source: str,
 ) -> None:
     """Print both parts; nothing where there is no reading at all."""
     if not latest:
         return
-    screen = console()
-    width = screen.width if sys.stdout.isatty() else PLAIN_WIDTH
-    with screen.capture() as captured:
-        _print_to(screen, latest, readings, View(start_ms, end_ms, units, source, width))
-    for line in captured.get().splitlines():
-        print(line.rstrip())
+    view = View(start_ms, end_ms, source, width(), fancy())
+    print_lines(line.rstrip() for line in _lines(latest, readings, view))
 
 
-def _print_to(
-    screen: Console, latest: Sequence[Reading], readings: Sequence[Reading], view: View
-) -> None:
-    for line in _latest_lines(latest, view):
-        screen.print(line, soft_wrap=True)
-    hours = f"{(view.end_ms - view.start_ms) / HOUR_MS:g} hours"
+def _lines(latest: Sequence[Reading], readings: Sequence[Reading], view: View) -> Iterator[str]:
+    yield from _latest_lines(latest, view)
+    hours = hours_text((view.end_ms - view.start_ms) / HOUR_MS)
+    yield ""
     if not readings:
-        screen.print(Text(f"\nNo readings in the last {hours}."), soft_wrap=True)
+        yield f"No readings in the last {hours}."
         return
-    screen.print(Text(f"\nThe last {hours}, from {view.source}", style="bold"), soft_wrap=True)
-    screen.print(_table(readings, view))
-    if not fancy():
-        screen.print(Text(f"(trend: {PLAIN} from lowest to highest, blank where nothing is known)"))
+    yield view.styled(f"The last {hours}, from {view.source}", _BOLD)
+    yield from _table_lines(readings, view)
+    if not view.fancy:
+        yield f"(trend: {PLAIN} from lowest to highest, blank where nothing is known)"
 
 
-def _latest_lines(latest: Sequence[Reading], view: View) -> Iterable[Text]:
-    now_ms = view.end_ms
-    yield Text("Latest readings", style="bold")
+def _latest_lines(latest: Sequence[Reading], view: View) -> Iterator[str]:
+    yield view.styled("Latest readings", _BOLD)
     for place, measured in by_place(latest).items():
-        readings = [readings[-1] for readings in measured.values()]
+        readings = [series[-1] for series in measured.values()]
         time_ms = readings[0].time_ms
-        old = now_ms - time_ms > _STALE_MS
-        line = Text(f"{one_line(place)}  {iso_time(time_ms)}  ")
-        line.stylize("bold cyan", 0, len(one_line(place)))
-        line.append(age(now_ms - time_ms), style="yellow" if old else "green")
+        age_ms = view.end_ms - time_ms
+        line = f"{view.styled(one_line(place), _PLACE)}  {iso_time(time_ms)}  "
+        line += view.styled(age(age_ms), _YELLOW if age_ms > _STALE_MS else _GREEN)
         if any(reading.pending for reading in readings):
-            line.append("  pending", style="yellow")
+            line += "  " + view.styled("pending", _YELLOW)
         yield line
-        for packed in _packed(
-            [_with_unit(reading, view.units) for reading in readings], view.width - 2
-        ):
-            yield Text(f"  {packed}")
+        for packed in _packed((_with_unit(each, view) for each in readings), view.width - 2):
+            yield f"  {packed}"
 
 
-def _with_unit(reading: Reading, units: str) -> str:
+def _with_unit(reading: Reading, view: View) -> str:
     value = one_line(shown(reading.value, reading.measure))
-    unit = _unit(reading.measure, units)
-    return f"{reading.measure} {value} {unit}".rstrip()
+    return f"{reading.measure} {value} {_unit(reading, view)}".rstrip()
 
 
-def _unit(measure: str, units: str) -> str:
-    if MEASURES[measure].is_time:
+def _unit(reading: Reading, view: View) -> str:
+    if MEASURES[reading.measure].is_time:
         return ""
-    unit = unit_of(measure, units)
-    return unit if fancy() else {"°": "deg"}.get(unit, unit.replace("°", ""))
+    unit = reading.unit
+    return unit if view.fancy else {"°": "deg"}.get(unit, unit.replace("°", ""))
 
 
-def _packed(items: Iterable[str], width: int) -> Iterable[str]:
+def _packed(items: Iterable[str], width: int) -> Iterator[str]:
     """As many items on a line as fit."""
     line = ""
     for item in items:
@@ -119,54 +112,46 @@ def _packed(items: Iterable[str], width: int) -> Iterable[str]:
     yield line
 
 
-def _table(readings: Sequence[Reading], view: View) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("place, measure", no_wrap=True)
-    for heading in ("min", "mean", "max", "latest"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("unit", no_wrap=True)
-    table.add_column("trend", no_wrap=True, overflow="crop")
-    rows: list[tuple[str, list[str], Sequence[Reading]]] = []
-    places = by_place(readings)
+def _table_lines(readings: Sequence[Reading], view: View) -> Iterator[str]:
+    """A line a place, and below it one for each of its measures, in each unit it came in."""
+    places = {
+        place: [(_cells(series, view), series) for series in measured.values()]
+        for place, measured in by_place(readings).items()
+    }
+    rows = [_HEADINGS[:-1], *(cells for rows in places.values() for cells, _ in rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = view.width - sum(widths) - len(GAP) * len(widths)
+    trend_width = min(max(left, _TREND_WIDTHS[0]), _TREND_WIDTHS[-1])
+    yield view.styled(f"{_row(_HEADINGS[:-1], widths)}{GAP}{_HEADINGS[-1]}", _BOLD)
     for place, measured in places.items():
-        rows.append((one_line(place), [], ()))
-        rows += [
-            (f"  {name}", _cells(summarize(each), each, view.units), each)
-            for name, each in measured.items()
-        ]
-    trend_width = _trend_width(rows, view.width)
-    for title, cells, each in rows:
-        if not each:
-            table.add_row(Text(title, style="bold cyan"))
-            continue
-        trend = Text(_trend(each, view, trend_width), style="cyan")
-        table.add_row(Text(title), *map(Text, cells), trend)
-    return table
+        yield view.styled(one_line(place), _PLACE)
+        for cells, series in measured:
+            trend = view.styled(_trend(series, view, trend_width), _CYAN)
+            yield f"{_row(cells, widths)}{GAP}{trend}"
 
 
-def _trend_width(rows: Iterable[tuple[str, list[str], Sequence[Reading]]], width: int) -> int:
-    """What the other columns, two blanks after each, leave of a line."""
-    columns = [["place, measure", *(title for title, _, _ in rows)]]
-    cells = [each for _, each, _ in rows if each]
-    headings = ("min", "mean", "max", "latest", "unit")
-    columns += [
-        [heading, *column]
-        for heading, column in zip(headings, zip(*cells, strict=True), strict=True)
-    ]
-    taken = sum(max(map(len, column)) + 2 for column in columns)
-    return min(max(width - taken, _TREND_WIDTHS[0]), _TREND_WIDTHS[-1])
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Name and unit to the left, what lies between to the right."""
+    name, *numbers, unit = (
+        cell.ljust(width) if number in (0, len(cells) - 1) else cell.rjust(width)
+        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return GAP.join((name, *numbers, unit))
 
 
-def _cells(summary: Summary, readings: Sequence[Reading], units: str) -> list[str]:
-    """min, mean, max, latest, unit"""
+def _cells(readings: Sequence[Reading], view: View) -> tuple[str, ...]:
+    """name, min, mean, max, latest, unit"""
     measure = readings[-1].measure
-    decimals = decimals_of(reading.value for reading in readings)
-    texts = [
-        _number(summary.lowest, _decimals_of_extreme(readings)),
-        _number(summary.mean, decimals),
-        _number(summary.highest, _decimals_of_extreme(readings)),
-    ]
-    return [*texts, one_line(shown(summary.latest, measure)), _unit(measure, units)]
+    summary: Summary = summarize(readings)
+    extremes = _decimals_of_extreme(readings)
+    return (
+        f"  {measure}",
+        _number(summary.lowest, extremes),
+        _number(summary.mean, decimals_of(reading.value for reading in readings)),
+        _number(summary.highest, extremes),
+        one_line(shown(summary.latest, measure))[:_MAX_CELL],
+        _unit(readings[-1], view),
+    )
 
 
 def _decimals_of_extreme(readings: Sequence[Reading]) -> int:
@@ -185,4 +170,4 @@ def _trend(readings: Sequence[Reading], view: View, width: int) -> str:
     numbers = [(time_ms, number) for time_ms, number in points if number is not None]
     if not numbers or MEASURES[readings[-1].measure].is_time or readings[-1].measure in CODES:
         return ""
-    return sparkline(numbers, view.start_ms, view.end_ms, width, BARS if fancy() else PLAIN)
+    return sparkline(numbers, view.start_ms, view.end_ms, width, BARS if view.fancy else PLAIN)

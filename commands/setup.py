@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aws import Aws
@@ -340,7 +340,7 @@ class Setup:
             if self.options.dry_run:
                 self.report.line("would create", f"table {table}", str(wanted), *self._tags_told())
                 return
-            with waiting(f"Making the table {table}; waiting until it is ACTIVE"):
+            with waiting(f"Making the table {table}"):
                 is_new = self.account.create_table(database, table, wanted, self._tags())
                 self.account.wait_until_active(database, table)
             if is_new:
@@ -348,7 +348,7 @@ class Setup:
                 return
             found = self.account.find_table(database, table) or Table("", wanted, None)
         elif found.status != "ACTIVE" and not self.options.dry_run:
-            with waiting(f"Waiting until the table {table} is ACTIVE; it is {found.status}"):
+            with waiting(f"Waiting for the table {table} ({found.status})"):
                 self.account.wait_until_active(database, table)
         self._compare(found)
 
@@ -358,11 +358,12 @@ class Setup:
         if wanted == has:
             self.report.line("exists", name, str(has))
             return
-        told = [f"has:   {has}", f"asked: {wanted}"]
+        told = self._told(has, wanted)
         if wanted.memory_hours < has.memory_hours or wanted.magnetic_days < has.magnetic_days:
             told.append("A shorter retention deletes what is older, for good.")
-        if not self.options.update:
-            self.report.line("differs", name, *told, "--update changes it.")
+        if not self._updates_table():
+            how = "--update without --api-key-stdin" if self.options.update else "--update"
+            self.report.line("differs", name, *told, f"{how} changes it.")
         elif self.options.dry_run:
             self.report.line("would update", name, *told)
         else:
@@ -371,6 +372,22 @@ class Setup:
                     self.settings.database, self.settings.table, found, wanted
                 )
             self.report.line("updated", name, f"had: {has}", f"has: {wanted}")
+
+    def _asks_for_retention(self) -> bool:
+        options = self.options
+        asked = (options.memory_hours, options.magnetic_days, options.magnetic_writes)
+        return any(each is not None for each in asked)
+
+    def _updates_table(self) -> bool:
+        """--update, unless it was said of the key alone."""
+        options = self.options
+        is_of_key = options.api_key_stdin and not self._asks_for_retention()
+        return bool(options.update and not is_of_key)
+
+    def _told(self, has: Retention, wanted: Retention) -> list[str]:
+        if self._asks_for_retention():
+            return [f"has:   {has}", f"asked: {wanted}"]
+        return [f"has:     {has}", f"default: {wanted}"]
 
     def _wanted(self, has: Retention) -> Retention:
         """What was asked for; where nothing was, at least the default: a default deletes
@@ -411,11 +428,15 @@ class Setup:
         )
 
     def _cron(self) -> None:
-        line = crontab.run_line(self.options.every, PROGRAM, self.env_file)
+        installed = self._installed_lines()
+        line = crontab.run_line(self._schedule(installed), PROGRAM, self.env_file)
         if self.options.install_cron:
             print()
             self._do("line in the crontab", lambda: self._install(line))
             print(f"\n{line}", flush=True)
+        elif line in installed:
+            say("Line in the crontab:")
+            print(line)
         else:
             say("Line for the crontab (setup --install-cron puts it there):")
             print(line)
@@ -425,6 +446,19 @@ class Setup:
                 f"Cron starts with none of this shell's variables. What the run needs of these "
                 f"belongs into {path}: {', '.join(unknown)}."
             )
+
+    def _installed_lines(self) -> list[str]:
+        """Those of the crontab that run this program; none where it cannot be looked at, of which
+        nobody needs to know but --install-cron."""
+        with suppress(SettingsError):
+            return crontab.find(PROGRAM, COMMANDS).runs
+        return []
+
+    def _schedule(self, installed: list[str]) -> str:
+        """As asked for; where nothing was, as it is."""
+        if self.options.every or not installed:
+            return crontab.schedule(self.options.every or crontab.USUAL_INTERVAL)
+        return crontab.schedule_of(installed[0])
 
     def _install(self, line: str) -> None:
         found = crontab.find(PROGRAM, COMMANDS)
@@ -459,7 +493,8 @@ class Setup:
         elif words & {"created", "updated"}:
             say("Done. To see it work: ingest_weather.py --dry-run, then ingest_weather.py -v")
         elif "differs" in words:
-            say("Nothing was changed. What differs stays as it is without --update.")
+            without = "" if self.options.update else " without --update"
+            say(f"Nothing was changed. What differs stays as it is{without}.")
         else:
             say("Nothing was changed: all that a run needs is there.")
 
@@ -477,7 +512,9 @@ def waiting(what: str) -> Iterator[None]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(f"{what} ...", spinner="line"):
+    console = Console(stderr=True)
+    room = console.width - len("- ") - len(" ...") - 1
+    with console.status(f"{what[:room]} ...", spinner="line"):
         yield
 
 
@@ -516,11 +553,11 @@ Make what a run needs and what is missing of it: the secret with your
 OpenWeatherMap key, the Timestream database, and the table. Then print the
 least IAM policy that lets a run do its work, and the line for the crontab.
 
-What is there already stays as it is. What differs from what was asked is
-shown, and changed with --update alone. After a failure, run it again: it goes
-on where it stopped. Names come from the settings (WEATHER_SECRET_ID,
-TIMESTREAM_DATABASE, TIMESTREAM_TABLE), region and credentials from AWS's
-(AWS_REGION, AWS_PROFILE, ...), as in a run.
+What is there already stays as it is. What differs from what was asked, or from
+the default, is shown, and changed with --update alone. After a failure, run it
+again: it goes on where it stopped. Names come from the settings
+(WEATHER_SECRET_ID, TIMESTREAM_DATABASE, TIMESTREAM_TABLE), region and
+credentials from AWS's (AWS_REGION, AWS_PROFILE, ...), as in a run.
 """
 
 EPILOG = """\
@@ -529,13 +566,19 @@ the key:
   input with --api-key-stdin, or taken from OPENWEATHERMAP_API_KEY where the
   environment or .env has it. It is never an argument, for every user of the
   machine can see those. One request for London's weather tries it before it
-  is stored. Other members of the secret are kept.
+  is stored. Other members of the secret are kept. --api-key-stdin --update
+  replaces the key, and leaves the table as it is unless one of the table's
+  options is given, too.
 
 retention:
   Timestream takes observations that are younger than the memory store keeps;
   with magnetic store writes also those that are younger than the magnetic
   store keeps. --update never shortens a retention unless its option is given:
   what is older is deleted for good.
+
+the line for the crontab:
+  It keeps the schedule of the line that runs this program already, unless
+  --every is given.
 
 permissions:
   Whoever runs setup needs secretsmanager:DescribeSecret, GetSecretValue,
@@ -552,7 +595,7 @@ examples:
   pass openweathermap | ingest_weather.py setup --api-key-stdin --install-cron
       Without a question, and with the line in the crontab.
   pass openweathermap | ingest_weather.py setup --api-key-stdin --update
-      Replace the key by another.
+      Replace the key by another, and change nothing else.
   ingest_weather.py setup --memory-hours 72 --update
       Let the table's memory store keep three days.
   ingest_weather.py setup --tag team=weather --tag stage=test
@@ -581,9 +624,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, and change nothing"
     )
-    parser.add_argument(
-        "--update", action="store_true", help="change what differs from what was asked"
-    )
+    parser.add_argument("--update", action="store_true", help="change what differs (see below)")
     parser.add_argument(
         "--timeout",
         type=_timeout,
@@ -637,10 +678,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--every",
         type=int,
         choices=crontab.INTERVALS,
-        default=10,
         metavar="MINUTES",
         help="between runs: "
         f"{', '.join(map(str, crontab.INTERVALS[:-1]))} or {crontab.INTERVALS[-1]} "
-        "(default: %(default)s)",
+        f"(default: as the crontab has it, else {crontab.USUAL_INTERVAL})",
     )
     return parser

@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from commands.readings import HOUR_MS, PlaceFilter, Reading, latest_of, readings_of, unit_of
+from command_line import place_option
+from commands.readings import (
+    HOUR_MS,
+    PlaceFilter,
+    Reading,
+    counted,
+    hours_text,
+    latest_of,
+    readings_of,
+)
 from commands.screen import print_screen
 from deadline import epoch_ms
 from errors import SettingsError, Status, UsageError
@@ -73,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--place",
         action="append",
+        type=place_option,
         default=[],
         metavar="PLACE",
         help="a place as configured, or a city; may be given more than once",
@@ -102,20 +112,21 @@ def make_parser() -> argparse.ArgumentParser:
         "--plot",
         type=_picture,
         metavar="FILE",
-        help="draw each measure over time into FILE.png or FILE.svg (needs matplotlib)",
+        help="draw each measure over time into FILE.png or FILE.svg (needs matplotlib); of "
+        "many places the first 20 are named",
     )
     how.add_argument(
         "--time-zone",
         type=_time_zone,
         metavar="ZONE",
-        help="of the plot's time axis, such as Europe/London; default: the places' own, where "
-        "their country and city tell it, else UTC",
+        help="of the plot's time axis, such as Europe/London; default: the places' own, by their "
+        "country and city or by their distance from UTC; UTC where they share none",
     )
     how.add_argument(
         "--units",
         choices=UNITS,
-        help="what the readings were fetched in; default: WEATHER_UNITS, where the secret alone "
-        "does not say it",
+        help="what readings were fetched in that do not say it: those from Timestream, and what "
+        "an older version of the program kept; default: WEATHER_UNITS",
     )
     how.add_argument("-v", "--verbose", action="store_true", help="show the SQL")
     return parser
@@ -152,7 +163,8 @@ def _time_zone(text: str) -> ZoneInfo:
 @dataclass(frozen=True, slots=True)
 class Shown:
     """All that can be shown. readings: from start to end, oldest first; latest: of each place its
-    last, also from before. notes: what a person should know of them."""
+    last, also from before. units: of readings that do not say theirs. notes: what a person should
+    know of them."""
 
     source: str
     start_ms: int
@@ -196,7 +208,6 @@ def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
             shown.readings,
             shown.start_ms,
             shown.end_ms,
-            units=shown.units,
             source=shown.source,
         )
         for note in shown.notes:
@@ -223,16 +234,22 @@ def _from_journal(
         notes.append(f"{where}: nothing was fetched so far.")
     wanted = [each for each in kept if places.matches(each.observation)]
     last = [each for each in latest if places.matches(each.observation)]
-    readings = readings_of(wanted, options.measure)
+    units = options.units or sources.early("WEATHER_UNITS") or "metric"
+    readings = readings_of(wanted, options.measure, units)
     readings = [reading for reading in readings if reading.time_ms <= now_ms]
-    last_readings = latest_of(readings_of(last, options.measure))
+    last_readings = latest_of(readings_of(last, options.measure, units))
     if latest and not last_readings:
         names = sorted({one_line(each.observation.place.name) for each in latest})
         notes.append(f"The journal has no such reading. Its places: {'; '.join(names)}.")
     if count := _count_pending(wanted, options.measure):
         are = "observation is" if count == 1 else "observations are"
         notes.append(f"{count} {are} pending: fetched, and not yet confirmed by Timestream.")
-    units = options.units or sources.early("WEATHER_UNITS") or "metric"
+    known = {each.units for each in (*readings, *last_readings)} - {units}
+    if options.units and known:
+        notes.append(
+            f"The journal knows what was fetched in {' and '.join(sorted(known))} units: --units "
+            f"{units} is not for that."
+        )
     return Shown("the journal", start_ms, now_ms, units, last_readings, readings, notes)
 
 
@@ -260,12 +277,12 @@ def _from_timestream(
     with _journal_if_any(settings) as journal:
         known = [each.observation for each in journal.latest()] if journal and options.place else []
     rows = _query(settings, aws, options, PlaceFilter(options.place, known), start_ms, now_ms)
-    readings = [row.reading() for row in rows]
+    units = options.units or settings.units
+    readings = [row.reading(units) for row in rows]
     notes = []
     table = f"{settings.database}.{settings.table}"
     if not readings:
-        notes.append(f"{table} has no such reading of the last {options.hours:g} hours.")
-    units = options.units or settings.units
+        notes.append(f"{table} has no such reading of the last {hours_text(options.hours)}.")
     return Shown(table, start_ms, now_ms, units, latest_of(readings), readings, notes)
 
 
@@ -320,7 +337,8 @@ def _progress(what: str) -> Iterator[Any]:
     with console.status(what, spinner="line" if plain else "dots") as status:
 
         def show(progress: "Progress") -> None:
-            status.update(f"{what}: {progress.rows} rows, about {progress.percent:.0f} % done")
+            rows = counted(progress.rows, "row")
+            status.update(f"{what}: {rows}, about {progress.percent:.0f} % done")
 
         yield show
 
@@ -360,7 +378,7 @@ def _compare(sources: Sources, options: argparse.Namespace, start_ms: int, now_m
 def _print_comparison(result: "Comparison", table: str, hours: float) -> None:
     from commands.comparison import describe
 
-    print(f"The last {hours:g} hours in the journal and in {table}:")
+    print(f"The last {hours_text(hours)} in the journal and in {table}:")
     print(
         f"{_records(result.delivered)} delivered, as the journal says; the table has {result.held}."
     )
@@ -381,7 +399,7 @@ def _print_comparison(result: "Comparison", table: str, hours: float) -> None:
 
 
 def _records(count: int) -> str:
-    return f"{count} record{'s'[: count != 1]}"
+    return counted(count, "record")
 
 
 def _comparison_as_json(result: "Comparison", table: str) -> dict[str, Any]:
@@ -416,13 +434,12 @@ _COLUMNS = ("time", "time_ms", "place", "city", "country", "measure", "value", "
 
 
 def _print_csv(shown: Shown) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for reading in shown.readings:
-        writer.writerow(_as_dict(reading, shown.units)[name] for name in _COLUMNS)
+    writer = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(_as_dict, shown.readings))
 
 
-def _as_dict(reading: Reading, units: str) -> dict[str, Any]:
+def _as_dict(reading: Reading) -> dict[str, Any]:
     return {
         "time": iso_time(reading.time_ms),
         "time_ms": reading.time_ms,
@@ -431,7 +448,7 @@ def _as_dict(reading: Reading, units: str) -> dict[str, Any]:
         "country": reading.country,
         "measure": reading.measure,
         "value": _value(reading.value, reading.measure),
-        "unit": unit_of(reading.measure, units),
+        "unit": reading.unit,
         "state": "pending" if reading.pending else "delivered",
     }
 
@@ -439,17 +456,23 @@ def _as_dict(reading: Reading, units: str) -> dict[str, Any]:
 def _as_json(shown: Shown) -> dict[str, Any]:
     latest = []
     for reading in shown.latest:
-        about = _as_dict(reading, shown.units)
+        about = _as_dict(reading)
         latest.append({**about, "age_seconds": (shown.end_ms - reading.time_ms) // 1000})
     return {
         "source": shown.source,
         "from": iso_time(shown.start_ms),
         "to": iso_time(shown.end_ms),
-        "units": shown.units,
+        "units": _units(shown),
         "latest": latest,
-        "readings": [_as_dict(reading, shown.units) for reading in shown.readings],
+        "readings": [_as_dict(reading) for reading in shown.readings],
         "notes": shown.notes,
     }
+
+
+def _units(shown: Shown) -> str:
+    """What all of it was fetched in, as WEATHER_UNITS names it; "mixed" where that has changed."""
+    names = {each.units for each in (*shown.readings, *shown.latest)} or {shown.units}
+    return names.pop() if len(names) == 1 else "mixed"
 
 
 def _plot(shown: Shown, options: argparse.Namespace) -> None:
@@ -457,19 +480,18 @@ def _plot(shown: Shown, options: argparse.Namespace) -> None:
     from commands.time_zone import zone_of
 
     if not shown.readings:
-        hours = f"the last {options.hours:g} hours"
+        hours = f"the last {hours_text(options.hours)}"
         for note in shown.notes:
             print(note)
         print(f"There are no readings of {hours} to plot: {options.plot} was not written.")
         return
-    places = {(reading.city, reading.country) for reading in shown.readings}
-    zone = options.time_zone or zone_of(places, shown.start_ms, shown.end_ms)
-    view = View(shown.start_ms, shown.end_ms, zone, shown.units, f"from {shown.source}")
+    # The last of each place: its clocks may have changed since.
+    places = {each.place: (each.city, each.country, each.utc_offset_s) for each in shown.readings}
+    zone = options.time_zone or zone_of(places.values(), shown.start_ms, shown.end_ms)
+    view = View(shown.start_ms, shown.end_ms, zone, f"from {shown.source}")
     save(shown.readings, view, options.plot)
-    count = len({reading.measure for reading in shown.readings})
-    print(
-        f"{options.plot}: {len(shown.readings)} readings of {count} "
-        f"measure{'s'[: count != 1]}, {zone.key} time."
-    )
+    readings = counted(len(shown.readings), "reading")
+    measures = counted(len({reading.measure for reading in shown.readings}), "measure")
+    print(f"{options.plot}: {readings} of {measures}, {zone} time.")
     for note in shown.notes:
         print(note)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import isclose
 
 from commands.readings import gap_limit_ms
 
@@ -27,7 +28,8 @@ def sparkline(
 
 
 def _level(value: float, lowest: float, highest: float, levels: str) -> str:
-    if highest == lowest:
+    # The means of 11.87 alone differ in their last digit, which would be drawn as a full swing.
+    if isclose(highest, lowest, rel_tol=1e-9, abs_tol=1e-9):
         return levels[len(levels) // 2 - 1]
     share = (value - lowest) / (highest - lowest)
     return levels[min(int(share * len(levels)), len(levels) - 1)]

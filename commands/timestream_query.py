@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws import Aws, aws_error
 from commands.readings import Dimensions, PlaceFilter, Reading
+from deadline import Task
 from errors import DeliveryError, Interrupted
 from logs import log
 from weather import MEASURES, decimal_text
@@ -33,12 +34,13 @@ class Row:
     time_ms: int
     value: str
 
-    def reading(self) -> Reading:
+    def reading(self, units: str) -> Reading:
+        """units: what it was fetched in, which no record says."""
         city, country = self.dimensions.get("city", ""), self.dimensions.get("country", "")
         latitude, longitude = (self.dimensions.get(each, "") for each in _DIMENSIONS[3:])
         name = f"{latitude},{longitude}" if latitude else ",".join(filter(None, (city, country)))
         place = name or self.dimensions.get("city_id", "")
-        return Reading(place, city, country, self.measure, self.time_ms, self.value)
+        return Reading(place, city, country, self.measure, self.time_ms, self.value, units=units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +89,27 @@ def sql(
 def fetch_rows(
     aws: Aws, statement: str, what: str, on_progress: Callable[[Progress], object]
 ) -> list[Row]:
-    """All rows of the query's answer, page by page. Raises IngestError.
+    """All rows of the query's answer, page by page. Raises IngestError, at the deadline too.
 
     what: is being read, for messages.
     """
     log.debug("Timestream query: %s", statement)
-    rows: list[Row] = []
     doing = f"Querying {what} in region {aws.region}"
-    try:
-        client = aws.timestream_query()
-        for page in _pages(client, statement):
+
+    def ask() -> list[Row]:
+        rows: list[Row] = []
+        for page in _pages(aws.timestream_query(), statement):
             rows += rows_of_page(page)
             percent = page.get("QueryStatus", {}).get("ProgressPercentage", 0.0)
             on_progress(Progress(percent, len(rows)))
+        return rows
+
+    try:
+        return Task(ask, f"while querying {what} in region {aws.region}").result(aws.deadline)
     except KeyboardInterrupt:
         raise Interrupted("SIGINT ended the query; nothing was changed.") from None
     except Exception as error:
         raise aws_error(error, doing, aws.region) from error
-    return rows
 
 
 def _pages(client: "TimestreamQueryClient", statement: str) -> Iterator[Any]:

@@ -6,6 +6,7 @@ Source: Grafana's dashboard JSON model; the Timestream data source's query edito
 
 import argparse
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from weather import DEFAULT_MEASURES, MEASURES, UNITS, Measure, field_name
@@ -13,6 +14,11 @@ from weather import DEFAULT_MEASURES, MEASURES, UNITS, Measure, field_name
 PLUGIN = "grafana-timestream-datasource"
 DATA_SOURCE = {"type": PLUGIN, "uid": "${datasource}"}
 TABLE = '"${database}"."${table}"'
+
+# What places are told apart by, each with what stands before it in a name: London,GB 2643743. One
+# that no record of the table ever had is no column there, and a query that names it fails.
+DIMENSIONS = {"city": "", "country": ",", "city_id": " ", "latitude": " ", "longitude": ","}
+USUAL = ("city", "country", "city_id")
 
 # Grafana's ids of our units. A moment, in epoch milliseconds, is shown as date and time.
 UNIT_IDS = {
@@ -38,12 +44,14 @@ WIDTH, HEIGHT, ACROSS = 12, 8, 2
 GAP_MS = 3 * 60 * 60 * 1000
 
 
-def dashboard(units: str) -> dict[str, Any]:
-    """The whole dashboard. units: as WEATHER_UNITS names them."""
+def dashboard(units: str, columns: tuple[str, ...] = USUAL) -> dict[str, Any]:
+    """The whole dashboard. units: as WEATHER_UNITS names them. columns: of DIMENSIONS, those that
+    the table has."""
+    where = Places(columns)
     column = UNITS.index(units)
     first = [MEASURES[name] for name in DEFAULT_MEASURES]
     others = [measure for measure in MEASURES.values() if measure not in first]
-    top = [panel(number + 1, each, column, number, 0) for number, each in enumerate(first)]
+    top = [panel(number + 1, each, column, number, 0, where) for number, each in enumerate(first)]
     row_y = -(-len(first) // ACROSS) * HEIGHT
     row_id = len(first) + 1
     row: dict[str, Any] = {
@@ -53,7 +61,7 @@ def dashboard(units: str) -> dict[str, Any]:
         "collapsed": True,  # what is not opened is not asked for
         "gridPos": {"h": 1, "w": WIDTH * ACROSS, "x": 0, "y": row_y},
         "panels": [
-            panel(row_id + 1 + number, each, column, number, row_y + 1)
+            panel(row_id + 1 + number, each, column, number, row_y + 1, where)
             for number, each in enumerate(others)
         ],
     }
@@ -68,13 +76,42 @@ def dashboard(units: str) -> dict[str, Any]:
         "schemaVersion": 39,
         "time": {"from": "now-24h", "to": "now"},
         "timezone": "browser",
-        "templating": {"list": variables()},
+        "templating": {"list": variables(where)},
         "annotations": {"list": []},
         "panels": [*top, row],
     }
 
 
-def variables() -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Places:
+    """How SQL tells places apart."""
+
+    columns: tuple[str, ...] = USUAL
+
+    @property
+    def dimensions(self) -> str:
+        """For GROUP BY."""
+        return ", ".join(self.columns)
+
+    @property
+    def name(self) -> str:
+        """An expression with one value a place; NULL where it has none of the columns."""
+        parts = (
+            f"coalesce('{before}' || {column}, '')" if before else f"coalesce({column}, '')"
+            for column, before in DIMENSIONS.items()
+            if column in self.columns
+        )
+        return f"nullif(trim({' || '.join(parts)}), '')"
+
+    def wanted(self, measure: Measure) -> str:
+        """sqlstring doubles the quotes within a city's name."""
+        return (
+            f"$__timeFilter AND measure_name = '{measure.name}' "
+            f"AND {self.name} IN (${{place:sqlstring}})"
+        )
+
+
+def variables(where: Places) -> list[dict[str, Any]]:
     """What stands at the top of the dashboard to choose from."""
     source: dict[str, Any] = {
         "name": "datasource",
@@ -87,9 +124,12 @@ def variables() -> list[dict[str, Any]]:
     table = query_variable(
         "table", "Table", 'SHOW TABLES FROM "${database}"', "london_weather_information"
     )
-    cities = f"SELECT DISTINCT city FROM {TABLE} WHERE time > ago(7d) ORDER BY city"  # noqa: S608
+    names = (
+        f"SELECT DISTINCT {where.name} AS place FROM {TABLE} "  # noqa: S608  (names of our own)
+        "WHERE time > ago(7d) ORDER BY place"
+    )
     place: dict[str, Any] = {
-        **query_variable("place", "Place", cities, ""),
+        **query_variable("place", "Place", names, ""),
         "multi": True,
         "includeAll": True,
         "current": {"text": ["All"], "value": ["$__all"]},
@@ -112,10 +152,12 @@ def query_variable(name: str, label: str, query: str, current: str) -> dict[str,
     }
 
 
-def panel(number: int, measure: Measure, units: int, place: int, top: int) -> dict[str, Any]:
-    """One measure, a line (or a row) a city. place: the how-manieth from the top on."""
+def panel(
+    number: int, measure: Measure, units: int, position: int, top: int, where: Places
+) -> dict[str, Any]:
+    """One measure, a line (or a row) a place. position: the how-manieth from the top on."""
     unit = UNIT_IDS[measure.units[units]]
-    kind, query = "timeseries", series_query(measure)
+    kind, query = "timeseries", series_query(measure, where)
     custom: dict[str, Any] = {
         "lineWidth": 2,
         "showPoints": "auto",
@@ -123,12 +165,12 @@ def panel(number: int, measure: Measure, units: int, place: int, top: int) -> di
         "spanNulls": False,
     }
     if measure.type == "VARCHAR":
-        kind, custom, query = "table", {}, latest_text_query(measure)
+        kind, custom, query = "table", {}, latest_text_query(measure, where)
     elif measure.is_time:
         kind, custom = "stat", {}
     elif measure.name in LAST_OF_BIN:
         custom |= {"drawStyle": "points", "showPoints": "always"}
-    defaults: dict[str, Any] = {"unit": unit, "displayName": "${__field.labels.city}"}
+    defaults: dict[str, Any] = {"unit": unit, "displayName": "${__field.labels.place}"}
     if measure.name == "WindDirection":
         defaults |= {"min": 0, "max": 360}
     if kind == "table":
@@ -142,8 +184,8 @@ def panel(number: int, measure: Measure, units: int, place: int, top: int) -> di
         "gridPos": {
             "h": HEIGHT,
             "w": WIDTH,
-            "x": place % ACROSS * WIDTH,
-            "y": top + place // ACROSS * HEIGHT,
+            "x": position % ACROSS * WIDTH,
+            "y": top + position // ACROSS * HEIGHT,
         },
         "interval": "10m",  # OpenWeatherMap's own
         "fieldConfig": {"defaults": {**defaults, "custom": custom}, "overrides": []},
@@ -173,51 +215,56 @@ def panel(number: int, measure: Measure, units: int, place: int, top: int) -> di
     return drawn
 
 
-def series_query(measure: Measure) -> str:
-    """A time series a city. In a bin each city has one value, however many series it has."""
+def series_query(measure: Measure, where: Places) -> str:
+    """A time series a place, with one value in a bin."""
     value = f"measure_value::{measure.type.lower()}"
     one = f"max_by({value}, time)" if measure.name in LAST_OF_BIN else f"avg({value})"
     return (
-        "SELECT city, CREATE_TIME_SERIES(bin_time, value) AS "  # noqa: S608  (names of our own)
+        "SELECT place, CREATE_TIME_SERIES(bin_time, value) AS "  # noqa: S608  (names of our own)
         f"{measure.name}\n"
         "FROM (\n"
-        f"    SELECT city, bin(time, $__interval_ms) AS bin_time, {one} AS value\n"
+        f"    SELECT {where.name} AS place, bin(time, $__interval_ms) AS bin_time, {one} AS value\n"
         f"    FROM {TABLE}\n"
-        f"    WHERE {wanted(measure)}\n"
-        "    GROUP BY city, bin(time, $__interval_ms)\n"
+        f"    WHERE {where.wanted(measure)}\n"
+        f"    GROUP BY {where.dimensions}, bin(time, $__interval_ms)\n"
         ")\n"
-        "GROUP BY city\n"
-        "ORDER BY city"
+        "GROUP BY place\n"
+        "ORDER BY place"
     )
 
 
-def latest_text_query(measure: Measure) -> str:
-    """The last text of each city, and when it was observed."""
+def latest_text_query(measure: Measure, where: Places) -> str:
+    """The last text of each place, and when it was observed."""
     return (
-        f"SELECT city, max_by(measure_value::varchar, time) AS {measure.name}, "
+        f"SELECT {where.name} AS place, max_by(measure_value::varchar, time) AS {measure.name}, "
         "max(time) AS observed\n"
         f"FROM {TABLE}\n"
-        f"WHERE {wanted(measure)}\n"
-        "GROUP BY city\n"
-        "ORDER BY city"
+        f"WHERE {where.wanted(measure)}\n"
+        f"GROUP BY {where.dimensions}\n"
+        "ORDER BY place"
     )
 
 
-def wanted(measure: Measure) -> str:
-    """sqlstring doubles the quotes within a city's name."""
-    return f"$__timeFilter AND measure_name = '{measure.name}' AND city IN (${{place:sqlstring}})"
-
-
-def as_text(units: str) -> str:
+def as_text(units: str, columns: tuple[str, ...] = USUAL) -> str:
     """The file's text."""
-    return json.dumps(dashboard(units), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(dashboard(units, columns), indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
     """Print the dashboard."""
     parser = argparse.ArgumentParser(prog="python -m deploy.make_dashboard", description=__doc__)
     parser.add_argument("--units", choices=UNITS, default="metric", help="default: metric")
-    print(as_text(parser.parse_args().units), end="")
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        choices=DIMENSIONS,
+        default=USUAL,
+        help="what to tell places apart by, all of which the table must have: latitude and "
+        "longitude are in it where a place is configured by them, city_id where not all are "
+        "configured by post code; default: city country city_id",
+    )
+    options = parser.parse_args()
+    print(as_text(options.units, tuple(options.columns)), end="")
 
 
 if __name__ == "__main__":

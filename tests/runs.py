@@ -1,12 +1,17 @@
 """What the tests of whole runs share: waiting for what can be seen, and looking at what is left."""
 
+import fcntl
 import json
+import os
+import pty
 import sqlite3
+import struct
 import subprocess
+import termios
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,28 @@ CREDENTIALS = {
 SECRETS = (API_KEY, SECRET_ACCESS_KEY, SESSION_TOKEN)
 
 Finished = subprocess.CompletedProcess[str]
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """The ends of a terminal: what a person types goes into the first."""
+    person, program = pty.openpty()
+    try:
+        yield person, program
+    finally:
+        os.close(person)
+        os.close(program)
+
+
+def on_terminal(program: Program, columns: int, *arguments: str, **env: str) -> list[str]:
+    """The few lines that the program writes on a terminal of so many columns, without colours."""
+    with terminal() as (person, screen):
+        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        os.set_blocking(person, False)
+        env = {"TERM": "dumb", "LC_ALL": "C.UTF-8", **env}
+        run = program.run(*arguments, capture_output=False, stdout=screen, env=env)
+        assert run.returncode == 0
+        return os.read(person, 65536).decode().split("\r\n")[:-1]
 
 
 def assert_clean(run: Finished) -> None:

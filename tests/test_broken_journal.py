@@ -290,6 +290,8 @@ def test_without_a_journal_what_cannot_be_delivered_is_counted_as_lost(
     run = program.run(env={"WEATHER_JOURNAL": "/dev/null/journal"})
     assert run.returncode == Status.IOERR
     assert "Lost, for there is no usable journal: 1 observations." in run.stderr
+    # Its lock and its file, once each, though both are looked for before the secret is read, too.
+    assert run.stderr.count("Let this user write to its folder") == 2
     assert_clean(run)
 
 

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from commands.checks_clock import Clock
+from commands.findings import Mark
 from embedded.aws import EmbeddedAws
-from embedded.faults import Fault, answer, aws_error, stall, truncate
+from embedded.faults import Fault, answer, aws_error, reset, stall, truncate
 from embedded.openweathermap import EmbeddedOpenWeatherMap
 from errors import Status
 from journal import Journal, RejectedRecord
@@ -40,6 +42,7 @@ NAMES = [
     "credentials",
     "secret",
     "API key",
+    "place",
     "region",
     "discovery",
     "GetSecretValue",
@@ -159,6 +162,7 @@ def test_where_all_is_well_each_line_says_so_and_nothing_is_changed(
     assert re.search(r"account \d{12}, arn:aws:", facts["credentials"])
     assert facts["secret"] == "'weather-ingest' holds OPENWEATHERMAP_API_KEY"
     assert re.fullmatch(r"London,GB [-\d.]+ °C, observed \d+ (s|min) ago", facts["API key"])
+    assert facts["place"] == "London,GB is London, GB, id 2643743"
     assert facts["region"].startswith("us-east-1 (AWS_REGION from the environment)")
     assert re.fullmatch(rf"{aws.url}, in \d+ ms", facts["discovery"])
     assert "memory store 24 h, magnetic store 365 d" in facts["retention"]
@@ -195,6 +199,7 @@ def test_an_empty_account_lists_all_that_is_missing(
     assert "ingest_weather.py setup" in found["secret"]["next_step"]
     assert "ingest_weather.py setup" in found["table"]["next_step"]
     assert found["API key"]["fact"] == "not checked: needs the secret"
+    assert found["place"]["fact"] == "not checked: needs the secret"
     assert found["cron"]["warning"]
     assert "--install-cron" in found["cron"]["next_step"]
     assert weather.requests == []
@@ -233,12 +238,29 @@ def test_settings_are_all_listed_and_the_rest_is_checked_with_what_is_usable(che
 def test_a_refused_key_is_told_from_a_place_that_is_not_known(
     check: Check, weather: EmbeddedOpenWeatherMap
 ) -> None:
-    assert check.failures("--place", "Atlantis,GR") == {"API key": Status.UNAVAILABLE}
+    found = check("--place", "Atlantis,GR", "--place", "London,GB")
+    assert check.status == Status.UNAVAILABLE
+    assert [name for name, each in found.items() if each["ok"] is False] == ["place"]
+    assert found["place"]["status"] == check.program.run("--place", "Atlantis,GR").returncode
+    assert found["place"]["fact"] == (
+        "Atlantis,GR (the first of 2 places): OpenWeatherMap answers 404 (city not found): it "
+        "knows no such place."
+    )
+    assert "configure its city id or coordinates" in found["place"]["next_step"]
+    assert found["API key"]["ok"] is True
+    assert found["API key"]["fact"].startswith("accepted")
     weather.api_key = "another"
     found = check()
     assert check.status == Status.NOPERM
     assert "it does not accept the API key" in found["API key"]["fact"]
     assert "two hours" in found["API key"]["next_step"]
+    assert found["place"]["fact"] == "not checked: needs the API key"
+
+
+def test_the_place_that_openweathermap_took_it_for_is_told(check: Check) -> None:
+    found = check("--place", "51.5085,-0.1257", "--place", "Paris,FR")
+    assert found["place"]["fact"].startswith("51.5085,-0.1257 is ")
+    assert found["place"]["fact"].endswith(" (the first of 2 places)")
 
 
 def test_each_denied_action_is_named(check: Check, aws: EmbeddedAws) -> None:
@@ -296,7 +318,7 @@ def test_without_credentials_or_with_expired_ones_the_rest_is_checked(
     assert check.status == Status.NOPERM
     assert "AWS_PROFILE" in without["credentials"]["next_step"]
     assert without["API key"]["ok"] is True
-    assert without["clock"]["fact"] == "not checked: needs an answer from AWS"
+    assert without["clock"]["fact"] == "within 2 s of OpenWeatherMap's"
     assert check.failures(AWS_PROFILE="nobody") == {"credentials": Status.CONFIG}
 
 
@@ -338,13 +360,50 @@ def test_an_observation_that_is_too_old_for_the_table_is_told_beforehand(
     ("ahead_s", "ok", "warns"), [(-40, True, False), (300, True, True), (1200, False, False)]
 )
 def test_the_clock_is_compared_with_the_services_own(
-    check: Check, aws: EmbeddedAws, ahead_s: int, ok: bool, warns: bool
+    check: Check,
+    aws: EmbeddedAws,
+    weather: EmbeddedOpenWeatherMap,
+    ahead_s: int,
+    ok: bool,
+    warns: bool,
 ) -> None:
-    aws.clock = lambda: time.time() + ahead_s
+    aws.clock = weather.clock = lambda: time.time() + ahead_s
     clock = check()["clock"]
     assert (clock["ok"], clock["warning"]) == (ok, warns)
     assert ("ahead of" if ahead_s < 0 else "behind") in clock["fact"]
+    assert "AWS's and OpenWeatherMap's" in clock["fact"]
+    assert clock["next_step"] in ("", "Have NTP set it: timedatectl set-ntp true")
     assert check.status == (Status.OK if ok else Status.CONFIG)
+
+
+def test_where_the_services_disagree_on_the_time_each_is_told_and_awss_counts(
+    check: Check, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap
+) -> None:
+    weather.clock = lambda: time.time() + 1200
+    clock = check()["clock"]
+    assert clock["fact"] == "within 2 s of AWS's; 20 min behind OpenWeatherMap's"
+    assert (clock["ok"], clock["warning"], check.status) == (True, True, Status.OK)
+    assert "a cache may have answered" in clock["next_step"]
+    aws.clock, weather.clock = weather.clock, aws.clock
+    clock = check()["clock"]
+    assert clock["fact"].startswith("20 min behind AWS's; within 2 s of OpenWeatherMap's")
+    assert check.status == Status.CONFIG
+
+
+def test_without_an_answer_from_anybody_the_clock_is_not_checked(
+    check: Check, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap
+) -> None:
+    aws.plan.always("*", reset())
+    weather.plan.always("*", reset())
+    clock = check(OPENWEATHERMAP_API_KEY=API_KEY, WEATHER_TIMEOUT_SECONDS="1")["clock"]
+    assert clock["fact"] == "not checked: needs an answer from AWS or OpenWeatherMap"
+
+
+def test_a_date_that_cannot_be_read_is_none() -> None:
+    clock = Clock()
+    for line in (b"Date: yesterday\r\n", b"Date:\r\n", b"Last-Modified: 0\r\n", b"\xff\r\n"):
+        clock.hear_openweathermap(line)
+    assert clock.finding().mark is Mark.UNKNOWN
 
 
 def test_a_damaged_journal_is_told_and_left_as_it_is(check: Check) -> None:
@@ -613,4 +672,8 @@ def test_help_has_examples_and_fits_a_terminal(program: Program) -> None:
     assert run.returncode == 0
     assert "examples:" in run.stdout
     assert "exit statuses" in run.stdout
-    assert "check" in program.run("--help").stdout
+    assert max(map(len, run.stdout.splitlines())) <= 80
+    told = re.search(r"in this order:\n(.*?)\n\n", run.stdout, re.S)
+    assert told
+    listed = re.findall(r"^  (\S.*?)(?:  .*)?$", told[1], re.M)
+    assert [name for line in listed for name in re.split(r", *", line) if name] == NAMES

@@ -1,12 +1,21 @@
 """Shell completion, as the shells take it."""
 
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
 import subprocess
+import termios
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from command_line import COMMANDS
-from tests.conftest import Program
+from tests.conftest import ROOT, Program
+from tests.runs import PATIENCE_S
 
 
 @pytest.fixture
@@ -40,6 +49,7 @@ def completions(script: Path, *words: str) -> set[str]:
         text=True,
         check=True,
         timeout=60,
+        cwd=ROOT,
     )
     return {line.strip() for line in asked.stdout.splitlines() if line.strip()}
 
@@ -62,6 +72,50 @@ def test_bash_completes_options_of_the_program_and_of_a_command(bash_script: Pat
 
 def test_bash_completes_the_names_of_measures(bash_script: Path) -> None:
     assert completions(bash_script, "rejected", "--measure", "Humi") == {"Humidity"}
+
+
+@pytest.mark.parametrize(
+    "words", [("--env-file", "config.e"), ("show", "--plot", "config.e")], ids=" ".join
+)
+def test_bash_completes_files_where_files_are_wanted(
+    bash_script: Path, words: tuple[str, ...]
+) -> None:
+    assert completions(bash_script, *words) == {"config.example.env"}
+
+
+def test_the_help_says_how_it_works_for_a_program_of_a_virtual_environment(
+    alone: Program, tmp_path: Path
+) -> None:
+    """What it says of bash is done, and a person presses the tab key in a new shell."""
+    told = alone.run("completion", "--help").stdout
+    assert told.count("examples:") == 1
+    wanted = re.search(r"bash, once.*?:\n(.*?)  zsh, once", told, re.S)
+    assert wanted
+    home = {"HOME": str(tmp_path), "PATH": os.defpath, "TERM": "dumb"}
+    written = textwrap.dedent(wanted[1])
+    subprocess.run(["bash", "--norc", "-c", written], env=home, check=True, timeout=PATIENCE_S)
+    person, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
+    with subprocess.Popen(
+        ["bash", "-i"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**home, "PS1": "ready> "},
+        start_new_session=True,
+    ) as shell:
+        os.close(terminal)
+        os.write(person, b"ingest_weather.py rejected --mea\tHumi\t--json; echo en''d\n")
+        seen = ""
+        try:
+            while "\nend" not in seen:
+                assert select.select([person], [], [], PATIENCE_S)[0], seen
+                seen += os.read(person, 65536).decode()
+        finally:
+            shell.kill()
+    os.close(person)
+    assert "ingest_weather.py rejected --measure Humidity --json" in seen
+    assert "\n[]" in seen
 
 
 def test_zsh_gets_a_script_with_each_command(alone: Program) -> None:

@@ -34,6 +34,14 @@ def test_the_demo_shows_a_run_and_a_rejection_and_leaves_nothing_behind(tmp_path
     assert list(temporary.iterdir()) == []
 
 
+def test_its_help_and_that_of_the_program_have_examples_and_fit_80_columns() -> None:
+    for command in (["demo"], []):
+        run = Program({"COLUMNS": "80"}).run(*command, "--help")
+        assert run.returncode == 0
+        assert "\nexamples:\n" in run.stdout
+        assert max(map(len, run.stdout.splitlines())) <= 80
+
+
 def test_the_demo_ignores_the_users_own_settings(tmp_path: Path) -> None:
     settings = {
         "WEATHER_UNITS": "no such unit",

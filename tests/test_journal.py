@@ -4,6 +4,8 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,13 @@ from journal import (
     Journal,
     RejectedEntry,
     RejectedRecord,
+    Retried,
     open_journal,
     set_aside,
 )
 from tests.journals import LONDON, PARIS, T0_MS, TARGET, observed, opened, query, series, states
 from timestream_writer import records_of
-from weather import MEASURES, Observation, Place
+from weather import MEASURES, UNITS, Observation, Place
 
 LATER_MS = T0_MS + 3_600_000
 TOO_OLD = "The record timestamp is outside the time range [...) of the memory store."
@@ -212,6 +215,88 @@ def test_an_older_schema_is_brought_up_to_date_with_all_it_holds(
     assert open_().pending(0, 10) == expected
 
 
+def make_version_1(path: Path) -> None:
+    """A journal as the first version of the program left it, with a row in each state."""
+    path.parent.mkdir()
+    with opened(path) as db:
+        for statement in journal_module._MIGRATIONS[0]:
+            db.execute(statement)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 1")
+        db.executemany(
+            "INSERT INTO observation (target, place, latitude, longitude, city, country, city_id, "
+            "time_ms, version, measures, state, changed_ms) VALUES "
+            "(?, 'London,GB', '', '', 'London', 'GB', 2643743, ?, ?, ?, ?, ?)",
+            [
+                (TARGET, T0_MS, T0_MS, '{"Humidity":"93"}', state, T0_MS)
+                for state in ("pending", "delivered", "rejected")
+            ],
+        )
+
+
+def test_a_journal_of_version_1_is_brought_up_to_date_its_units_unknown(
+    path: Path, open_: Open
+) -> None:
+    make_version_1(path)
+    journal = open_()
+    old = kept(observed(Humidity="93"))
+    assert (old.units, old.utc_offset_s) == ("", None)
+    assert [entry.observation for entry in journal.pending(0, 10)] == [old]
+    assert [each.observation for each in journal.kept(0)] == [old, old]
+    assert [entry.observation for entry in journal.rejected()] == [old]
+    assert query(path, "PRAGMA user_version") == [(2,)]
+    new = replace(observed(PARIS), units="imperial", utc_offset_s=-3600)
+    journal.add([new], T0_MS)
+    assert [entry.observation for entry in journal.pending(0, 10)] == [old, kept(new)]
+
+
+def test_a_journal_of_version_1_is_left_alone_by_who_only_reads(path: Path) -> None:
+    make_version_1(path)
+    with pytest.raises(JournalError, match="The next run brings it up to date"):
+        Journal(path, TARGET, read_only=True)
+    assert query(path, "PRAGMA user_version") == [(1,)]
+
+
+@pytest.mark.parametrize("units", ["", *UNITS])
+@pytest.mark.parametrize("utc_offset_s", [None, 0, -18_000, 50_400])
+def test_units_and_utc_offset_are_kept_in_every_state(
+    journal: Journal, units: str, utc_offset_s: int | None
+) -> None:
+    seen = replace(observed(), units=units, utc_offset_s=utc_offset_s)
+    journal.add([seen], T0_MS)
+    (entry,) = journal.pending(0, 10)
+    journal.settle([entry], [RejectedRecord(entry.id, "Humidity", "why", None)], LATER_MS)
+    (delivered,) = journal.latest()
+    (rejected,) = journal.rejected()
+    for each in (entry, delivered, rejected):
+        assert (each.observation.units, each.observation.utc_offset_s) == (units, utc_offset_s)
+
+
+def test_other_units_at_the_same_time_are_new_where_they_change_a_value(
+    journal: Journal,
+) -> None:
+    metric = replace(observed(CurrentTemp="10", Humidity="93"), units="metric")
+    imperial = replace(observed(CurrentTemp="50", Humidity="93"), units="imperial")
+    assert journal.add([metric], T0_MS) == journal.add([imperial], T0_MS) == 1
+    first, second = (entry.observation for entry in journal.pending(0, 10))
+    assert (first.units, second.units) == ("metric", "imperial")
+    assert second.version > first.version
+    assert journal.add([replace(imperial, units="metric")], T0_MS) == 0
+
+
+@pytest.mark.parametrize("damage", ["units = 3", "utc_offset_s = 86400"])
+def test_units_and_offsets_that_are_none_are_damage(
+    path: Path, journal: Journal, damage: str
+) -> None:
+    journal.add([observed()], T0_MS)
+    with opened(path) as db:
+        db.execute(f"UPDATE observation SET {damage}")
+    with pytest.raises(JournalError) as caught:
+        journal.pending(0, 10)
+    assert caught.value.corrupt
+
+
 def test_a_new_file_passes_through_every_version(
     path: Path, open_: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,15 +334,7 @@ def test_an_observation_is_pending_once_added(path: Path, journal: Journal) -> N
 def kept(observation: Observation) -> Observation:
     """As the journal gives it back: nobody asks for the weather of a kept place."""
     place = Place(observation.place.name, (), coordinates=observation.place.coordinates)
-    return Observation(
-        place,
-        observation.city,
-        observation.country,
-        observation.city_id,
-        observation.time_ms,
-        observation.version,
-        observation.values,
-    )
+    return replace(observation, place=place)
 
 
 def versions(journal: Journal) -> list[int]:
@@ -438,6 +515,8 @@ def test_targets_are_kept_apart(open_: Open) -> None:
     one.settle(one.pending(0, 10), [], T0_MS)
     assert (one.count_pending(), other.count_pending()) == (0, 1)
     assert other.pending_elsewhere() == {}
+    assert one.pending_elsewhere(since_ms=T0_MS) == {"us-east-1/other.table": 1}
+    assert one.pending_elsewhere(since_ms=T0_MS + 1) == {}
 
 
 # Settling
@@ -524,6 +603,14 @@ def test_settling_what_a_new_journal_never_had_changes_nothing_else(
     assert states(path) == {"pending": 2}
 
 
+def test_a_file_that_lacks_a_table_is_damaged(path: Path, journal: Journal) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE place")
+    with pytest.raises(JournalError, match=r"no such table.*damaged") as caught:
+        journal.add([observed()], T0_MS)
+    assert caught.value.corrupt
+
+
 # Rejected records
 
 
@@ -570,6 +657,34 @@ def test_an_observation_after_a_retry_gets_a_higher_version_still(journal: Journ
     assert versions(journal) == [LATER_MS + 1, LATER_MS + 2]
 
 
+def test_a_retry_never_overwrites_a_later_value(journal: Journal) -> None:
+    rejected = reject(journal, observed(CurrentTemp="1", Humidity="93"), SAME_VERSION)
+    journal.add([observed(CurrentTemp="2")], T0_MS)
+    assert journal.retry(rejected, LATER_MS) == Retried(pending=1, superseded=1)
+    assert journal.rejected() == []
+    (later, back) = sorted(journal.pending(0, 10), key=lambda entry: "Humidity" in str(entry))
+    assert later.observation.values == {"CurrentTemp": "2"}
+    assert back.observation.values == {"Humidity": "93"}
+    # Delivered ones count as well, and other places, times and tables do not.
+    rejected = reject(journal, observed(PARIS, CurrentTemp="5"), SAME_VERSION)
+    assert journal.retry(rejected, LATER_MS) == Retried(pending=1)
+    rejected = reject(journal, observed(CurrentTemp="3"), SAME_VERSION)
+    journal.add([observed(CurrentTemp="4")], T0_MS)
+    journal.settle(journal.pending(0, 10), [], LATER_MS)
+    assert journal.retry(rejected, LATER_MS) == Retried(superseded=1)
+
+
+@pytest.mark.parametrize("below", [1, 0])
+def test_a_version_as_high_as_there_is_breaks_no_later_run(journal: Journal, below: int) -> None:
+    rejected = reject(journal, observed(CurrentTemp="1"), SAME_VERSION, 2**63 - 1 - below)
+    expected = Retried(pending=1) if below else Retried(unbeatable=1)
+    assert journal.retry(rejected, LATER_MS) == expected
+    assert len(journal.rejected()) == 1 - below
+    assert journal.add([observed(time_ms=LATER_MS, version=LATER_MS)], LATER_MS) == 1
+    assert max(versions(journal)) <= 2**63 - 1
+    assert LATER_MS in versions(journal)
+
+
 def test_a_retry_counts_on(path: Path, journal: Journal) -> None:
     journal.retry(reject(journal, observed(CurrentTemp="1")), LATER_MS)
     rows = query(path, "SELECT state, attempts, reason, existing_version FROM observation")
@@ -598,6 +713,7 @@ def test_a_retry_or_discard_touches_no_others(path: Path, journal: Journal) -> N
         ({}, ["London CurrentTemp", "London Humidity", "Paris CurrentTemp", "Paris Humidity"]),
         ({"places": ["Paris,FR"]}, ["Paris CurrentTemp", "Paris Humidity"]),
         ({"places": ["Paris"]}, ["Paris CurrentTemp", "Paris Humidity"]),
+        ({"places": [" london ,  gb"]}, ["London CurrentTemp", "London Humidity"]),
         ({"places": ["Rome"]}, []),
         ({"measure": "Humidity"}, ["London Humidity", "Paris Humidity"]),
         ({"before_ms": LATER_MS}, ["London CurrentTemp", "London Humidity"]),

@@ -158,6 +158,10 @@ def health() -> Iterator[HealthService]:
         yield service
 
 
+def test_a_ping_may_take_what_the_handbook_says() -> None:
+    assert (healthcheck.LIMIT_S, healthcheck.QUICK_LIMIT_S) == (5.0, 0.5)
+
+
 def test_success_is_pinged_with_the_summary(program: Program, health: HealthService) -> None:
     run = program.run(env={"HEALTHCHECK_URL": health.url, **CREDENTIALS})
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from command_line import VERSION
 from embedded.aws import EmbeddedAws
 from embedded.faults import Fault, stall
 from embedded.openweathermap import EmbeddedOpenWeatherMap
 from errors import Status
-from tests.conftest import API_KEY, ROOT, SECRET_ID, Program
+from tests.conftest import API_KEY, ROOT, SCRIPT, SECRET_ID, Program
 from tests.runs import (
     all_of,
     assert_clean,
@@ -210,6 +211,20 @@ def test_a_package_that_is_missing_is_named(
     assert f"{package} is not installed for {sys.executable}" in run.stderr
     assert "pip install -r requirements.txt" in run.stderr
     assert_clean(run)
+
+
+def test_the_program_starts_by_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "python3").symlink_to(sys.executable)
+    path = f"{tmp_path}:{os.defpath}"
+    run = subprocess.run(
+        [str(SCRIPT), "--version"],
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"{VERSION}\n", "")
 
 
 # Signals

@@ -408,6 +408,16 @@ def test_output_that_has_no_character_for_a_name_is_escaped(
         assert "S\\xe3o Paulo" in run.stdout
 
 
+def test_without_a_region_nothing_is_fetched_that_could_go_nowhere(
+    program: Program, weather: EmbeddedOpenWeatherMap
+) -> None:
+    nowhere = {"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "WEATHER_SECRET_ID": ""}
+    run = program.run("--json", env={**nowhere, "OPENWEATHERMAP_API_KEY": API_KEY})
+    assert run.returncode == Status.CONFIG
+    assert "There is no AWS region. Set AWS_REGION" in run.stderr
+    assert (weather.requests, summary(run)["pending"]) == ([], 0)
+
+
 def test_a_package_that_is_missing_has_one_status_everywhere(
     program: Program, tmp_path: Path
 ) -> None:
@@ -482,9 +492,9 @@ def test_wrong_usage_is_told_with_status_2(
 def test_help_shows_every_exit_status_and_command(program: Program) -> None:
     run = program.run("--help")
     assert (run.returncode, run.stderr) == (0, "")
-    shown = {line.strip() for line in run.stdout.splitlines()}
+    shown = " ".join(run.stdout.split())
     for status in Status:
-        assert f"{int(status)}  {status.meaning}" in shown
+        assert f" {int(status)} {status.meaning} " in shown
     assert "rejected" in run.stdout
     assert "demo" in run.stdout
 

@@ -3,7 +3,8 @@
 import math
 import subprocess
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,15 +24,15 @@ from errors import Status, UsageError
 from tests.conftest import ROOT, Program
 from tests.readings import HOUR_MS, PARIS, ago, fill
 from tests.runs import assert_clean, journal_of
-from weather import MEASURES
+from weather import MEASURES, Place
 
 START_MS = 1_795_392_000_000  # 2026-11-23T00:00:00Z
 LONDON_TIME = ZoneInfo("Europe/London")
 numbers_of: Any = dates.num2date  # untyped
 
 
-def view(hours: int = 24, zone: ZoneInfo = LONDON_TIME, units: str = "metric") -> View:
-    return View(START_MS, START_MS + hours * HOUR_MS, zone, units, "from the journal")
+def view(hours: int = 24, zone: tzinfo = LONDON_TIME) -> View:
+    return View(START_MS, START_MS + hours * HOUR_MS, zone, "from the journal")
 
 
 def series(
@@ -39,11 +40,20 @@ def series(
     measure: str = "CurrentTemp",
     place: str = "London,GB",
     value: str = "",
+    units: str = "metric",
 ) -> list[Reading]:
     """A reading at each of these hours of the day, its value the hour where none is given."""
     city, _, country = place.partition(",")
     return [
-        Reading(place, city, country, measure, START_MS + int(each * HOUR_MS), value or str(each))
+        Reading(
+            place,
+            city,
+            country,
+            measure,
+            START_MS + int(each * HOUR_MS),
+            value or str(each),
+            units=units,
+        )
         for each in hours
     ]
 
@@ -119,8 +129,9 @@ def test_one_reading_is_drawn() -> None:
 
 
 def test_panels_are_named_and_have_units_in_the_order_of_the_table_of_measures() -> None:
-    readings = [*series([1, 2], "Humidity"), *series([1, 2], "WindSpeed"), *series([1, 2])]
-    found = panels(draw(readings, view(units="imperial")))
+    names = ("Humidity", "WindSpeed", "CurrentTemp")
+    readings = [each for name in names for each in series([1, 2], name, units="imperial")]
+    found = panels(draw(readings, view()))
     assert list(found) == ["CurrentTemp", "Humidity", "WindSpeed"]
     assert [panel.get_ylabel() for panel in found.values()] == ["°F", "%", "mph"]
 
@@ -159,8 +170,9 @@ def test_the_time_axis_is_in_the_zone_that_it_names() -> None:
     assert "24 Nov" in labels  # midnight in Tokyo
     position = panel.get_xticks()[labels.index("24 Nov")]
     assert numbers_of(position).astimezone(UTC).hour == 15
-    (panel,) = panels(draw(series([1]), view(zone=ZoneInfo("UTC")))).values()
-    assert panel.get_xlabel() == "UTC"
+    for zone in (ZoneInfo("UTC"), timezone(timedelta(hours=-5))):
+        (panel,) = panels(draw(series([1]), view(zone=zone))).values()
+        assert panel.get_xlabel() == str(zone)
 
 
 def test_the_axis_spans_what_was_asked_for_so_that_gaps_at_its_ends_are_seen() -> None:
@@ -181,9 +193,11 @@ def test_a_change_of_the_clocks_is_named() -> None:
 def test_all_measures_fit_into_one_picture(units: str) -> None:
     words = {"Condition": "Rain", "Sunrise": str(START_MS), "Sunset": str(START_MS)}
     readings = [
-        each for name in MEASURES for each in series(range(24), name, value=words.get(name, ""))
+        each
+        for name in MEASURES
+        for each in series(range(24), name, value=words.get(name, ""), units=units)
     ]
-    figure = draw(readings, view(units=units))
+    figure = draw(readings, view())
     figure.draw_without_rendering()
     found = panels(figure)
     assert list(found) == list(MEASURES)
@@ -226,6 +240,66 @@ def test_times_of_day_are_drawn_as_hours_of_the_local_day() -> None:
     assert [text.get_text() for text in panel.texts] == ["08:00"]
 
 
+@pytest.mark.parametrize(
+    ("zone", "name"),
+    [
+        (ZoneInfo("America/New_York"), "New York time"),
+        (ZoneInfo("UTC"), "UTC"),
+        (timezone(timedelta(hours=5, minutes=45)), "UTC+05:45"),
+    ],
+)
+def test_times_of_day_say_whose_they_are(zone: tzinfo, name: str) -> None:
+    sunrise = series([1], "Sunrise", value=str(START_MS + 7 * HOUR_MS))
+    (panel,) = panels(draw(sunrise, view(zone=zone))).values()
+    assert panel.get_ylabel() == name
+
+
+def test_a_measure_in_two_units_has_two_panels() -> None:
+    readings = [
+        *series([1, 2], value="10"),
+        *series([1, 2], "Humidity", value="90"),
+        *series([3, 4], value="50", units="imperial"),
+        *series([3, 4], "Humidity", value="90", units="imperial"),
+    ]
+    figure = draw(readings, view())
+    found = [(panel.get_title(loc="left"), panel.get_ylabel()) for panel in figure.axes]
+    assert found == [("CurrentTemp", "°C"), ("CurrentTemp", "°F"), ("Humidity", "%")]
+    drawn = [points(*lines(panel).values()) for panel in figure.axes]
+    assert drawn == [[(1, 10), (2, 10)], [(3, 50), (4, 50)], [(hour, 90) for hour in (1, 2, 3, 4)]]
+
+
+def test_places_without_a_look_of_their_own_are_grey_and_counted() -> None:
+    for count, named, more in ((21, 21, []), (22, 20, ["and 2 more"]), (300, 20, None)):
+        places = [f"City {number:03d},GB" for number in range(count)]
+        readings = [each for place in places for each in series([1, 1.5, 2, 9], place=place)]
+        figure = draw(readings, view())
+        (panel,) = panels(figure).values()
+        assert list(lines(panel)) == places[:named]
+        (legend,) = figure.legends
+        labels = [text.get_text() for text in legend.get_texts()]
+        assert labels == places[:named] + (["and 280 more"] if more is None else more)
+        assert figure.get_figheight() < 5
+        others = [line for line in panel.get_lines() if line.get_label() == "_others"]
+        assert len(others) == (count > named)
+        for line in others:
+            assert to_hex(line.get_color()) == "#c4c4c4"
+            # of each: three that are joined, and one alone
+            assert sorted(points(line)) == sorted(
+                [(1, 1), (1.5, 1.5), (2, 2), (9, 9)] * (count - named)
+            )
+            alone: Any = line.get_markevery()
+            assert [values(line)[index] for index in sorted(set(alone))] == [9] * (count - named)
+            assert sum(map(math.isnan, values(line))) == 2 * (count - named) - 1
+
+
+def test_a_place_of_any_length_is_named_within_the_picture() -> None:
+    places = [f"{'Llanfair' * 30} {number},GB" for number in range(2)]
+    figure = draw([each for place in places for each in series([1], place=place)], view())
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().x1 < figure.bbox.width
+
+
 def test_what_cannot_be_negative_has_no_axis_below_zero() -> None:
     readings = [*series([1, 2], "Rain1h", value="0"), *series([1, 2], "CurrentTemp", value="-5")]
     found = panels(draw(readings, view()))
@@ -240,21 +314,37 @@ def test_what_cannot_be_negative_has_no_axis_below_zero() -> None:
 @pytest.mark.parametrize(
     ("places", "zone"),
     [
-        ([("London", "GB")], "Europe/London"),
-        ([("New York", "US")], "America/New_York"),
-        ([("São Paulo", "BR")], "America/Sao_Paulo"),
-        ([("Potsdam", "DE")], "Europe/Berlin"),  # both German zones have the same time
-        ([("London", "CA")], "UTC"),  # Canada has many
-        ([("", "")], "UTC"),
-        ([("Atlantis", "XX")], "UTC"),
-        ([("London", "GB"), ("Leeds", "GB")], "Europe/London"),
-        ([("London", "GB"), ("Tokyo", "JP")], "UTC"),
+        ([("London", "GB", None)], "Europe/London"),
+        ([("London", "GB", 0)], "Europe/London"),
+        ([("New York", "US", None)], "America/New_York"),
+        ([("São Paulo", "BR", -10800)], "America/Sao_Paulo"),
+        ([("Potsdam", "DE", 3600)], "Europe/Berlin"),  # both German zones have the same time
+        ([("London", "CA", None)], "UTC"),  # Canada has many
+        ([("London", "CA", -18000)], "UTC-05:00"),
+        ([("Juneau", "US", -21600)], "UTC-06:00"),  # that in Wisconsin
+        ([("", "", None)], "UTC"),
+        ([("", "", 20700)], "UTC+05:45"),
+        ([("", "", 0)], "UTC"),
+        ([("Atlantis", "XX", None)], "UTC"),
+        ([("London", "GB", 0), ("Leeds", "GB", 0)], "Europe/London"),
+        ([("London", "GB", 0), ("Tokyo", "JP", 32400)], "UTC"),
+        ([("Boston", "US", -18000), ("New York", "US", -18000)], "UTC-05:00"),
+        ([("Boston", "US", -18000), ("", "", None)], "UTC"),
     ],
 )
 def test_the_zone_is_the_places_own_where_that_is_known(
-    places: list[tuple[str, str]], zone: str
+    places: list[tuple[str, str, int | None]], zone: str
 ) -> None:
-    assert zone_of(places, START_MS, START_MS + HOUR_MS).key == zone
+    assert str(zone_of(places, START_MS, START_MS + HOUR_MS)) == zone
+
+
+def test_places_whose_clocks_change_apart_share_no_zone() -> None:
+    in_autumn = 1_792_800_000_000  # 2026-10-24, a day before Europe's and a week before America's
+    places = [("Paris", "FR", 7200), ("Cairo", "EG", 10800)]
+    assert str(zone_of(places, in_autumn, in_autumn + 48 * HOUR_MS)) == "UTC"
+    places = [("Paris", "FR", 7200), ("Berlin", "DE", 7200)]
+    assert str(zone_of(places, in_autumn, in_autumn + 48 * HOUR_MS)) == "UTC"
+    assert str(zone_of(places, in_autumn, in_autumn + HOUR_MS)) == "UTC+02:00"
 
 
 # --- the command
@@ -290,6 +380,20 @@ def test_a_png_and_an_svg_are_drawn_and_named(alone: Program, tmp_path: Path) ->
     assert "Asia/Tokyo time (UTC+09:00)" in drawn
     assert "Weather of London,GB" in drawn
     assert "CurrentTemp" not in drawn
+
+
+def test_a_place_that_names_no_zone_is_drawn_in_the_time_of_its_last_reading(
+    alone: Program, tmp_path: Path
+) -> None:
+    boston = Place("Boston,US", ())
+    summer, winter = (
+        replace(ago(minutes, boston, CurrentTemp="5"), utc_offset_s=hours * 3600)
+        for minutes, hours in ((90, -4), (30, -5))
+    )
+    fill(journal_of(alone), [summer, winter])
+    run = alone.run("show", "--plot", "weather.svg", cwd=tmp_path)
+    assert run.stdout == "weather.svg: 2 readings of 1 measure, UTC-05:00 time.\n"
+    assert ">UTC-05:00<" in (tmp_path / "weather.svg").read_text(encoding="utf-8")
 
 
 def test_without_matplotlib_it_says_what_to_install(alone: Program, tmp_path: Path) -> None:

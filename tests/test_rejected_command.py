@@ -2,11 +2,9 @@
 
 import json
 import os
-import pty
+import re
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -14,7 +12,16 @@ from embedded.aws import EmbeddedAws
 from embedded.openweathermap import EmbeddedOpenWeatherMap
 from errors import Status
 from tests.conftest import DATABASE, TABLE, Program
-from tests.runs import Finished, all_of, assert_clean, journal_of, states, stored
+from tests.runs import (
+    Finished,
+    all_of,
+    assert_clean,
+    journal_of,
+    on_terminal,
+    states,
+    stored,
+    terminal,
+)
 
 LONG_AGO_S = 1604870976  # 2020-11-08T21:29:36Z
 LATER_S = 1700000000  # 2023-11-14T22:13:20Z
@@ -44,14 +51,71 @@ def keep_for_years(aws: EmbeddedAws) -> None:
     aws.make_table(DATABASE, TABLE, memory_hours=24 * 365 * 20)
 
 
+HEADING = "time                  place      measure        value"
+HUMIDITY = "2020-11-08T21:29:36Z  London,GB  Humidity          93"
+
+
 def test_the_list_is_a_table_with_value_time_and_reason(refused: Program) -> None:
     run = refused.run("rejected")
     assert (run.returncode, run.stderr) == (0, "")
-    (humidity,) = (line for line in run.stdout.splitlines() if "Humidity=93" in line)
-    assert humidity.startswith("2020-11-08T21:29:36Z  London,GB")
-    assert "The record timestamp is outside the time range" in run.stdout
-    assert "8 records rejected. Mend the cause, then --retry; or --discard them." in run.stdout
+    lines = run.stdout.splitlines()
+    assert lines[0] == HEADING
+    assert HUMIDITY in lines
+    (paris,) = (line for line in lines if "Paris,FR" in line and "Humidity" in line)
+    assert paris == "2023-11-14T22:13:20Z  Paris,FR   Humidity          40"
+    text = " ".join(run.stdout.split())
+    assert "The record timestamp is outside the time range [" in text
+    assert re.search(r"of the memory store\. \(Rejected 20\S+Z\.\)", text)
+    target = f"us-east-1/{DATABASE}.{TABLE}"
+    assert text.count(target) == 1
+    assert text.endswith(
+        f"8 records rejected by {target}. Mend the cause, then --retry; or --discard them."
+    )
     assert len(states(journal_of(refused))) == 8
+
+
+def test_a_mail_and_a_terminal_show_it_whole_within_80_columns(refused: Program) -> None:
+    """A line for each of the four records, and below them why they were refused together."""
+    arguments = ("rejected", "--place", "London")
+    mailed = refused.run(*arguments).stdout.splitlines()
+    for lines in (mailed, on_terminal(refused, 80, *arguments)):
+        assert max(map(len, lines)) <= 80
+        assert [line for line in lines if line != line.rstrip()] == []
+        assert (lines[0], lines[3]) == (HEADING, HUMIDITY)
+        assert all(line.startswith("2020-11-08T21:29:36Z  London,GB  ") for line in lines[1:5])
+        assert lines[5] == "    The record timestamp is outside the time range"
+
+
+def test_a_place_too_long_for_the_terminal_is_cut_there_and_nothing_else(
+    program: Program, weather: EmbeddedOpenWeatherMap
+) -> None:
+    place = f"51.5085{'0' * 30},-0.1257{'0' * 30}"
+    weather.set_weather(place, dt=LONG_AGO_S, humidity=93)
+    assert program.run("--place", place).returncode == Status.DATAERR
+    for lines in (
+        on_terminal(program, 80, "rejected"),
+        on_terminal(program, 80, "--place", place, "-q", "--dry-run"),
+    ):
+        assert max(map(len, lines)) <= 80
+        (humidity,) = (line for line in lines if "Humidity" in line)
+        time, shown, measure, value = humidity.split()
+        assert (time, measure, value) == ("2020-11-08T21:29:36Z", "Humidity", "93")
+        assert shown.endswith("\u2026")
+        assert place.startswith(shown[:-1])
+    assert place in program.run("rejected").stdout
+
+
+def test_each_reason_names_its_table_where_there_are_several(
+    refused: Program, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap
+) -> None:
+    aws.make_table(DATABASE, "another_table")
+    weather.set_weather("Berlin,DE", dt=LATER_S)
+    env = {"TIMESTREAM_TABLE": "another_table"}
+    assert refused.run("--place", "Berlin,DE", env=env).returncode == Status.DATAERR
+    text = " ".join(refused.run("rejected").stdout.split())
+    assert f"(Rejected by us-east-1/{DATABASE}.{TABLE} 20" in text
+    assert f"(Rejected by us-east-1/{DATABASE}.another_table 20" in text
+    assert "12 records rejected by 2 tables." in text
 
 
 def test_the_list_as_json_says_all_that_is_known(refused: Program) -> None:
@@ -83,6 +147,7 @@ def test_filters_narrow_the_list_each_and_together(refused: Program) -> None:
     cases: list[tuple[list[str], set[tuple[str, str]]]] = [
         (["--place", "London,GB"], all_of("London")),
         (["--place", "Paris"], all_of("Paris")),
+        (["--place", " london ,  gb "], all_of("London")),
         (["--measure", "Humidity"], {("London", "Humidity"), ("Paris", "Humidity")}),
         (["--before", "2021-01-01"], all_of("London")),
         (["--before", "2023-11-14T22:13:20"], all_of("London")),
@@ -125,7 +190,12 @@ def test_after_retry_the_next_run_stores_them(refused: Program, aws: EmbeddedAws
 def test_retry_takes_only_what_the_filters_name(refused: Program, aws: EmbeddedAws) -> None:
     keep_for_years(aws)
     run = refused.run("rejected", "--retry", "--json", "--place", "Paris", "--measure", "Humidity")
-    assert json.loads(run.stdout) == {"records": 1, "action": "put back"}
+    assert json.loads(run.stdout) == {
+        "records": 1,
+        "action": "put back",
+        "superseded": 0,
+        "unbeatable": 0,
+    }
     assert len(listed(refused)) == 7
     assert refused.run("--place", "Berlin,DE").returncode == 0
     assert stored(aws) == all_of("Berlin") | {("Paris", "Humidity")}
@@ -184,23 +254,21 @@ def test_discard_with_yes_drops_what_the_filters_name(refused: Program) -> None:
     assert {each["city"] for each in listed(refused)} == {"Paris"}
 
 
+@pytest.mark.parametrize("action", ["--retry", "--discard"])
+def test_with_nothing_rejected_there_is_nothing_to_ask(program: Program, action: str) -> None:
+    assert program.run().returncode == 0
+    run = program.run("rejected", action, stdin=subprocess.DEVNULL)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "No rejected records.\n", "")
+    run = program.run("rejected", action, "--json", stdin=subprocess.DEVNULL)
+    assert (run.returncode, json.loads(run.stdout)["records"]) == (0, 0)
+
+
 def test_discard_without_anybody_to_ask_drops_nothing(refused: Program) -> None:
     run = refused.run("rejected", "--discard", stdin=subprocess.DEVNULL)
     assert run.returncode != 0
     assert "say --yes" in run.stderr
     assert_clean(run)
     assert len(listed(refused)) == 8
-
-
-@contextmanager
-def terminal() -> Iterator[tuple[int, int]]:
-    """The ends of a terminal: what a person types goes into the first."""
-    person, program = pty.openpty()
-    try:
-        yield person, program
-    finally:
-        os.close(person)
-        os.close(program)
 
 
 def discard(program: Program, typed: bytes) -> Finished:
@@ -222,7 +290,7 @@ def test_discard_drops_nothing_unless_a_person_says_yes(refused: Program, typed:
 def test_discard_drops_what_a_person_agrees_to_and_shows_it_first(refused: Program) -> None:
     run = discard(refused, b"y\n")
     assert (run.returncode, run.stderr) == (0, "")
-    assert "Humidity=93" in run.stdout
+    assert HUMIDITY in run.stdout.splitlines()
     assert "8 records discarded." in run.stdout
     assert states(journal_of(refused)) == []
 
@@ -250,7 +318,7 @@ def test_a_journal_that_is_off_or_damaged_is_told(refused: Program) -> None:
 
 def test_a_place_in_front_of_the_command_filters_too(refused: Program) -> None:
     nothing = refused.run("--place", "Oslo,NO", "rejected", "--discard", "--yes")
-    assert (nothing.returncode, nothing.stdout) == (0, "0 records discarded.\n")
+    assert (nothing.returncode, nothing.stdout) == (0, "No rejected records.\n")
     assert len(listed(refused)) == 8
     run = refused.run("--place", "Paris,FR", "rejected", "--discard", "--yes")
     assert (run.returncode, run.stdout) == (0, "4 records discarded.\n")
@@ -263,6 +331,8 @@ def test_a_place_in_front_of_the_command_filters_too(refused: Program) -> None:
         (["--dry-run", "rejected"], "rejected has no --dry-run"),
         (["--dry-run", "rejected", "--discard", "--yes"], "rejected has no --dry-run"),
         (["rejected", "--discard"], "say --yes"),
+        (["rejected", "--discard", "--yes", "--place", ""], "'' names no place"),
+        (["--place", " ; ", "rejected", "--discard", "--yes"], "' ; ' names no place"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )

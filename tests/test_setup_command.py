@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from commands import crontab
 from commands.iam import run_policy
 from embedded.aws import EmbeddedAws
-from embedded.faults import answer, aws_error
+from embedded.faults import answer, aws_error, stall
 from embedded.openweathermap import EmbeddedOpenWeatherMap
 from errors import SettingsError, Status
 from tests.conftest import API_KEY, DATABASE, SCRIPT, SECRET_ID, TABLE, Program
@@ -259,7 +259,8 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(bench: Bench) -> 
         assert run.stdout.endswith("Nothing was changed (--dry-run).\n")
     bench.aws.put_secret(SECRET_ID, '{"LOG_LEVEL": "INFO"}')
     bench.aws.make_table(DATABASE, TABLE, memory_hours=1)
-    run = bench.setup("--dry-run", "--update", "--install-cron", "--api-key-stdin", key=API_KEY)
+    options = ("--dry-run", "--update", "--install-cron", "--api-key-stdin", "--magnetic-writes")
+    run = bench.setup(*options, key=API_KEY)
     assert (run.returncode, run.stderr, bench.changes) == (0, "", [])
     assert run.stdout.count("\nwould update  ") == 2
     assert "would create  line in the crontab" in run.stdout
@@ -272,8 +273,8 @@ def test_what_differs_is_shown_and_changed_with_update_alone(bench: Bench) -> No
     run = bench.setup()
     assert (run.returncode, run.stderr, bench.changes) == (0, "", [])
     assert f"differs  table {TABLE}" in run.stdout
-    assert "has:   memory 6 h, magnetic 1000 d, magnetic writes off" in run.stdout
-    assert "asked: memory 24 h, magnetic 1000 d, magnetic writes on" in run.stdout
+    assert "has:     memory 6 h, magnetic 1000 d, magnetic writes off" in run.stdout
+    assert "default: memory 24 h, magnetic 1000 d, magnetic writes on" in run.stdout
     assert "stays as it is without --update" in run.stdout
     run = bench.setup("--update")
     assert (run.returncode, run.stderr, bench.changes) == (0, "", ["UpdateTable"])
@@ -290,6 +291,7 @@ def test_a_retention_is_shortened_only_where_its_option_is_named(bench: Bench) -
     assert bench.changes == []
     run = bench.setup("--magnetic-days", "30")
     assert bench.changes == []
+    assert "asked: memory 100 h, magnetic 30 d, magnetic writes on" in run.stdout
     assert "A shorter retention deletes what is older, for good." in run.stdout
     assert bench.setup("--magnetic-days", "30", "--update").returncode == 0
     assert bench.table()["RetentionProperties"] == {
@@ -336,10 +338,18 @@ def test_a_table_that_is_not_active_in_time_is_told_and_the_next_setup_goes_on(
     run = bench.setup("--api-key-stdin", "--timeout", "2", key=API_KEY)
     assert run.returncode == Status.TEMPFAIL
     assert f"failed   table {TABLE}" in run.stdout
-    assert "2 seconds (--timeout) were over" in run.stderr
+    assert "2 seconds (--timeout) were over while the table" in run.stderr
+    assert f"{TABLE!r} was CREATING. What was made stays: run setup again" in run.stderr
     bench.aws.plan.clear()
     again = bench.setup()
     assert (again.returncode, again.stderr, bench.changes) == (0, "", [])
+
+
+def test_a_table_that_nobody_tells_of_in_time_is_told_so(bench: Bench) -> None:
+    bench.aws.plan.always("DescribeTable", stall())
+    run = bench.setup("--api-key-stdin", "--timeout", "2", key=API_KEY)
+    assert run.returncode == Status.TEMPFAIL
+    assert re.search(r"were over before (timestream:)?DescribeTable was answered", run.stderr)
 
 
 def test_a_table_on_its_way_out_is_told(bench: Bench) -> None:
@@ -593,6 +603,39 @@ def test_another_key_replaces_the_stored_one_with_update_alone(bench: Bench) -> 
     assert json.loads(base64.b64decode(value)) == {KEY: API_KEY}  # in the form it had
 
 
+@pytest.mark.parametrize("key", [API_KEY, OTHER_KEY], ids=["good", "refused"])
+def test_replacing_the_key_leaves_the_table_as_it_is(bench: Bench, key: str) -> None:
+    bench.aws.put_secret(SECRET_ID, json.dumps({KEY: "the-key-until-now"}))
+    bench.aws.make_table(DATABASE, TABLE, memory_hours=6)
+    before = bench.table()
+    run = bench.setup("--api-key-stdin", "--update", key=key)
+    assert bench.changes == (["PutSecretValue"] if key == API_KEY else [])
+    assert run.returncode == (Status.OK if key == API_KEY else Status.NOPERM)
+    assert bench.table() == before
+    assert f"differs  table {TABLE}" in run.stdout
+    assert "--update without --api-key-stdin changes it." in run.stdout
+
+
+@pytest.mark.parametrize(
+    "option", [("--memory-hours", "24"), ("--magnetic-days", "500"), ("--magnetic-writes",)]
+)
+def test_replacing_the_key_changes_the_table_where_that_is_asked_for(
+    bench: Bench, option: tuple[str, ...]
+) -> None:
+    bench.aws.put_secret(SECRET_ID, json.dumps({KEY: OTHER_KEY}))
+    bench.aws.make_table(DATABASE, TABLE, memory_hours=6)
+    run = bench.setup("--api-key-stdin", "--update", *option, key=API_KEY)
+    assert (run.returncode, bench.changes) == (0, ["PutSecretValue", "UpdateTable"])
+
+
+def test_the_same_key_again_with_update_says_that_nothing_was_changed(bench: Bench) -> None:
+    bench.aws.put_secret(SECRET_ID, json.dumps({KEY: API_KEY}))
+    bench.aws.make_table(DATABASE, TABLE, memory_hours=6)
+    run = bench.setup("--api-key-stdin", "--update", key=API_KEY)
+    assert (run.returncode, bench.changes) == (0, [])
+    assert run.stdout.endswith("\nNothing was changed. What differs stays as it is.\n")
+
+
 @pytest.mark.parametrize(
     ("secret_id", "said"),
     [("", "WEATHER_SECRET_ID is empty"), (f"{ARN}AbCdEf", "none can be made by an ARN")],
@@ -744,9 +787,27 @@ def test_a_line_that_a_person_wrote_for_this_program_is_replaced_with_update_alo
     run = bench.complete("--install-cron")
     assert "differs  line in the crontab" in run.stdout
     assert bench.crontab.read_text() == theirs
+    assert f"*/5 * * * * {LINE}" in run.stdout
     run = bench.setup("--install-cron", "--update")
     assert (run.returncode, bench.changes) == (0, [])
-    assert bench.crontab.read_text() == f"3-59/10 * * * * {LINE}"
+    assert bench.crontab.read_text() == f"*/5 * * * * {LINE}"
+
+
+@pytest.mark.parametrize("when", ["*/5 * * * *", "7 0-23/2 * * 1-5", "@hourly"])
+def test_the_line_keeps_the_schedule_that_is_installed_unless_another_is_asked_for(
+    bench: Bench, when: str
+) -> None:
+    bench.crontab.write_text(f"{when} {LINE}")
+    run = bench.complete()
+    assert f"\nLine in the crontab:\n{when} {LINE}" in run.stdout
+    run = bench.setup("--install-cron")
+    assert "exists   line in the crontab" in run.stdout
+    assert bench.crontab.read_text() == f"{when} {LINE}"
+    run = bench.setup("--every", "20")
+    assert "Line for the crontab (setup --install-cron puts it there):" in run.stdout
+    assert f"\n3-59/20 * * * * {LINE}" in run.stdout
+    bench.setup("--every", "20", "--install-cron")
+    assert bench.crontab.read_text() == f"3-59/20 * * * * {LINE}"
 
 
 def test_without_a_crontab_program_the_line_is_printed(bench: Bench) -> None:
@@ -797,13 +858,13 @@ def test_cron_finds_its_way_to_any_folder(tmp_path: Path, monkeypatch: pytest.Mo
     interpreter = folder / "python %d"
     interpreter.symlink_to(sys.executable)
     monkeypatch.setattr(sys, "executable", str(interpreter))
-    line = crontab.run_line(10, script, folder / "a b.env")
+    line = crontab.run_line(crontab.schedule(10), script, folder / "a b.env")
     assert "%" not in line.replace("\\%", "")
     assert run_as_cron(line) == f"{script}\n--env-file\n{folder / 'a b.env'}\n"
     monkeypatch.setattr(crontab, "_crontab", crontab_of(f"1 * * * * true\n{line}\n".encode(), []))
     assert crontab.find(script, {"check"}).ours == [1]
     with pytest.raises(SettingsError):
-        crontab.run_line(10, tmp_path / "two\nlines.py", None)
+        crontab.run_line(crontab.schedule(10), tmp_path / "two\nlines.py", None)
 
 
 @pytest.mark.parametrize("every", crontab.INTERVALS)
@@ -838,7 +899,7 @@ def test_adding_and_taking_away_the_line_leaves_any_crontab_as_it_was(
 ) -> None:
     before, written = b"\n".join(lines), list[bytes]()
     monkeypatch.setattr(crontab, "_crontab", crontab_of(before, written))
-    line = crontab.run_line(10, SCRIPT, None)
+    line = crontab.run_line(crontab.schedule(10), SCRIPT, None)
     found = crontab.find(SCRIPT, set())
     assert (found.ours, found.others) == ([], [])
     crontab.install(found, line, [])
@@ -853,6 +914,36 @@ def test_adding_and_taking_away_the_line_leaves_any_crontab_as_it_was(
 
 
 # The command itself
+
+
+def test_a_terminal_shows_what_is_waited_for_on_one_line(bench: Bench) -> None:
+    table = f"{TABLE}_{'x' * 60}"
+    bench.aws.plan.next("DescribeTable", creating(), creating(), creating())
+    screen = Screen(bench.program, env={KEY: API_KEY, "TIMESTREAM_TABLE": table})
+    assert screen.end() == 0
+    spun = [line for line in screen.text.splitlines() if re.match(r"[-\\|/] ", line)]
+    told = {line[2:].strip() for line in spun}
+    assert "Looking at the account ..." in told
+    assert f"Making the database {DATABASE} ..." in told
+    assert any(each.startswith(f"Making the table {TABLE}_xx") for each in told)
+    assert max(map(len, spun)) <= 80
+    assert all(each.endswith(" ...") for each in told)  # no line of it runs on into the next
+    assert screen.text.endswith("then ingest_weather.py -v\n")
+
+
+def test_a_table_on_its_way_is_waited_for_with_its_status_on_the_terminal(bench: Bench) -> None:
+    bench.aws.put_secret(SECRET_ID, json.dumps({KEY: API_KEY}))
+    bench.aws.make_table(DATABASE, TABLE, magnetic_writes=True)
+    bench.aws.plan.next("DescribeTable", creating(), creating(), creating())
+    screen = Screen(bench.program)
+    assert screen.end() == 0
+    assert f"Waiting for the table {TABLE} (CREATING) ...\n" in screen.text
+
+
+def test_without_a_terminal_nothing_spins(bench: Bench) -> None:
+    bench.aws.plan.next("DescribeTable", creating(), creating())
+    run = bench.setup("--api-key-stdin", key=API_KEY)
+    assert "..." not in run.stdout + run.stderr
 
 
 def test_without_colour_there_are_neither_ticks_nor_colours(bench: Bench) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ from commands.sparkline import BARS, PLAIN, sparkline
 from commands.timestream_query import Row as TableRow
 from commands.timestream_query import identifier, literal, rows_of_page, sql
 from embedded.aws import EmbeddedAws
-from embedded.faults import aws_error
+from embedded.faults import aws_error, stall
 from errors import Status
 from journal import Journal
-from tests.conftest import DATABASE, TABLE, Program
+from tests.conftest import API_KEY, DATABASE, SECRET_ID, TABLE, Program
 from tests.readings import HOUR_MS, LONDON, PARIS, ago, fill, now_ms, page, reject, rows
 from tests.runs import Finished, assert_clean, journal_of
 from weather import MEASURES, Observation, Place, iso_time
@@ -142,6 +143,16 @@ def test_the_table_has_least_mean_most_and_latest_of_the_window(alone: Program) 
     assert row.split()[:6] == ["CurrentTemp", "4.00", "6.08", "8.25", "6", "C"]
 
 
+def test_one_hour_is_told_as_one(alone: Program, tmp_path: Path) -> None:
+    fill(journal_of(alone), [ago(90, CurrentTemp="7")])
+    assert "No readings in the last hour." in shown(alone, "--hours", "1")
+    assert "readings of the last hour to plot" in shown(
+        alone, "--hours", "1", "--plot", str(tmp_path / "weather.png")
+    )
+    assert "No readings in the last 1.25 hours." in shown(alone, "--hours", "1.25")
+    assert "The last 1000000 hours, from" in shown(alone, "--hours", "1000000")
+
+
 def test_a_reading_before_the_window_is_still_the_latest(alone: Program) -> None:
     fill(journal_of(alone), [ago(60 * 50, CurrentTemp="7")])
     text = shown(alone)
@@ -201,6 +212,9 @@ def test_filters_narrow_each_and_together(alone: Program) -> None:
         read = as_json(alone, *arguments)
         for part in ("readings", "latest"):
             assert {(each["city"], each["measure"]) for each in read[part]} == expected, arguments
+    for spelling in ("London, GB", " london ,gb", "LONDON", "London,  GB "):
+        read = as_json(alone, "--place", spelling)
+        assert {each["city"] for each in read["readings"]} == {"London"}, spelling
     text = shown(alone, "--place", "Rome")
     assert text == "The journal has no such reading. Its places: London,GB; Paris,FR.\n"
 
@@ -235,11 +249,75 @@ def test_json_reads_back_with_ages_units_and_numbers(alone: Program) -> None:
     assert temp["age_seconds"] >= 600
 
 
-def test_units_are_those_of_the_settings_or_the_command_line(alone: Program) -> None:
+def test_where_the_journal_has_no_units_they_are_of_the_settings_or_the_command_line(
+    alone: Program,
+) -> None:
     fill(journal_of(alone), [ago(10, CurrentTemp="50", WindSpeed="3")])
     assert "CurrentTemp 50 F   WindSpeed 3 mph" in shown(alone, "--units", "imperial")
     text = shown(alone, env={"WEATHER_UNITS": "standard"})
     assert "CurrentTemp 50 K   WindSpeed 3 m/s" in text
+
+
+def in_units(observation: Observation, units: str) -> Observation:
+    return replace(observation, units=units)
+
+
+def test_readings_have_the_units_that_they_were_fetched_in(alone: Program) -> None:
+    fill(journal_of(alone), [in_units(ago(10, CurrentTemp="50", WindSpeed="3"), "imperial")])
+    for units in ("metric", "standard"):
+        text = shown(alone, env={"WEATHER_UNITS": units})
+        assert "CurrentTemp 50 F   WindSpeed 3 mph" in text
+        assert "--units" not in text
+    text = shown(alone, "--units", "metric")
+    assert "CurrentTemp 50 F   WindSpeed 3 mph" in text
+    assert text.splitlines()[-1] == (
+        "The journal knows what was fetched in imperial units: --units metric is not for that."
+    )
+    assert as_json(alone)["units"] == "imperial"
+    assert "--units" not in shown(alone, "--units", "imperial")
+
+
+def test_a_run_says_its_units_to_show_also_where_the_secret_alone_has_them(
+    program: Program, aws: EmbeddedAws
+) -> None:
+    settings = {"OPENWEATHERMAP_API_KEY": API_KEY, "WEATHER_UNITS": "imperial"}
+    aws.put_secret(SECRET_ID, json.dumps(settings))
+    assert program.run().returncode == 0
+    (temperature,) = as_json(program, "--measure", "CurrentTemp")["latest"]
+    assert temperature["unit"] == "°F"
+
+
+def test_readings_in_two_units_are_never_mixed(alone: Program) -> None:
+    metric = [in_units(ago(30 + n, CurrentTemp="10", Humidity="90"), "metric") for n in range(3)]
+    imperial = [in_units(ago(10 + n, CurrentTemp="50", Humidity="80"), "imperial") for n in (1, 0)]
+    fill(journal_of(alone), [*reversed(metric), *imperial])
+    lines = [line.split() for line in shown(alone).partition("from the journal")[2].splitlines()]
+    rows = [line[:6] for line in lines if line[:1] in (["CurrentTemp"], ["Humidity"])]
+    assert rows == [
+        ["CurrentTemp", "10", "10.0", "10", "10", "C"],
+        ["CurrentTemp", "50", "50.0", "50", "50", "F"],
+        ["Humidity", "80", "86.0", "90", "80", "%"],
+    ]
+    read = as_json(alone, "--measure", "CurrentTemp")
+    assert [(each["value"], each["unit"]) for each in read["readings"]] == [
+        *[(10, "°C")] * 3,
+        *[(50, "°F")] * 2,
+    ]
+    assert read["units"] == "mixed"
+    assert [each["unit"] for each in read["latest"]] == ["°F"]
+    text = shown(alone, "--csv")
+    assert text.count("CurrentTemp,10,°C,") == 3
+    assert text.count("CurrentTemp,50,°F,") == 2
+
+
+def test_of_one_time_fetched_in_two_units_the_last_counts(alone: Program) -> None:
+    seen = [
+        in_units(ago(10, CurrentTemp="10", Humidity="90"), "metric"),
+        in_units(ago(10, CurrentTemp="50", Humidity="90"), "imperial"),
+    ]
+    fill(journal_of(alone), seen)
+    read = as_json(alone)
+    assert [(each["value"], each["unit"]) for each in read["readings"]] == [(50, "°F"), (90, "%")]
 
 
 def test_every_measure_has_its_row_and_codes_have_no_mean(alone: Program) -> None:
@@ -438,8 +516,9 @@ def test_a_place_that_the_journal_knows_is_asked_for_by_its_dimensions(
     assert unknown.returncode == Status.USAGE
     assert "name its city instead" in unknown.stderr
     fill(journal_of(program), [zurich])
-    shown(program, "--from-timestream", "--place", "zip:8001,CH")
-    assert "(\"city\" = 'Zürich' AND \"country\" = 'CH')" in statements(aws)[-1]
+    for spelling in ("zip:8001,CH", "zip:8001, ch"):
+        shown(program, "--from-timestream", "--place", spelling)
+        assert "(\"city\" = 'Zürich' AND \"country\" = 'CH')" in statements(aws)[-1]
 
 
 @pytest.mark.parametrize(
@@ -466,7 +545,7 @@ def test_a_row_is_named_by_coordinates_else_city_else_id() -> None:
         ({"city_id": "2643743"}, "2643743"),
     ]
     for dimensions, place in cases:
-        assert TableRow(dimensions, "Humidity", 0, "50").reading().place == place
+        assert TableRow(dimensions, "Humidity", 0, "50").reading("metric").place == place
 
 
 INJECTIONS = (
@@ -519,6 +598,22 @@ def test_what_timestream_refuses_is_told(
     run = program.run("show", "--from-timestream")
     assert run.returncode == status
     assert f"Querying {DATABASE}.{TABLE} in region us-east-1 failed: {code}" in run.stderr
+    assert_clean(run)
+
+
+@pytest.mark.parametrize("option", ["--from-timestream", "--compare"])
+def test_a_silent_timestream_is_waited_for_until_the_deadline(
+    program: Program, aws: EmbeddedAws, option: str
+) -> None:
+    fill(journal_of(program), [ago(10)])
+    aws.plan.always("Query", stall())
+    # Python's own time limit is far below the minute that a query may take.
+    run = program.run("show", option, env={"WEATHER_DEADLINE_SECONDS": "2"}, timeout=30)
+    assert run.returncode == Status.TEMPFAIL
+    assert (
+        "The run's 2 seconds (WEATHER_DEADLINE_SECONDS) were over while querying "
+        f"{DATABASE}.{TABLE} in region us-east-1."
+    ) in run.stderr
     assert_clean(run)
 
 
@@ -693,6 +788,18 @@ def test_a_sparkline_rises_with_its_values() -> None:
     assert sparkline(points[::2], 0, 8 * HOUR_MS, 8) == "▁▂▃▅▆▇█ "
     assert sparkline([(0, 5.0)], 0, HOUR_MS, 3) == "▄  "
     assert sparkline([], 0, HOUR_MS, 3) == "   "
+
+
+@pytest.mark.parametrize("value", [0.1, 11.87, -0.3, 1011.0, 1e-9])
+def test_a_sparkline_of_a_constant_is_flat(value: float) -> None:
+    for width in range(1, 49):
+        points = [(number * HOUR_MS // 6, value) for number in range(144)]
+        assert sparkline(points, 0, 24 * HOUR_MS, width) == "▄" * width
+
+
+def test_a_sparkline_shows_the_least_change_that_a_reading_can_have() -> None:
+    assert sparkline([(0, 1011.0), (HOUR_MS, 1011.01)], 0, 2 * HOUR_MS, 2) == "▁█"
+    assert sparkline([(0, 0.0), (HOUR_MS, 0.001)], 0, 2 * HOUR_MS, 2) == "▁█"
 
 
 @given(

@@ -76,7 +76,7 @@ def deliver(store: Store, observations: list[Observation]) -> list[int]:
             store.failed(entries[:1], "once")
             store.settle(entries, [], T0_MS)
     store.count_pending()
-    store.pending_elsewhere()
+    store.pending_elsewhere(0)
     store.prune(0, 1)
     store.end_run(0, "{}", T0_MS)
     return sent

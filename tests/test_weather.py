@@ -95,7 +95,36 @@ def test_a_reply_becomes_an_observation() -> None:
         time_ms=OBSERVED_S * 1000,
         version=FETCHED_MS,
         values=USUAL,
+        utc_offset_s=0,
     )
+
+
+def test_an_observation_knows_the_units_that_it_was_asked_for_in() -> None:
+    assert parse_reply(reply(), LONDON, ("Humidity",), FETCHED_MS, "imperial").units == "imperial"
+    assert read(reply()).units == ""
+
+
+@pytest.mark.parametrize(
+    ("timezone", "utc_offset_s"),
+    [
+        (0, 0),
+        (-18000, -18000),
+        (50400, 50400),
+        (20700, 20700),
+        (LEFT_OUT, None),
+        (None, None),
+        (86_400, None),
+        (-86_400, None),
+        (3600.0, None),
+        (True, None),
+        ("Europe/London", None),
+        ([], None),
+    ],
+)
+def test_the_distance_from_utc_is_kept_where_the_reply_says_one(
+    timezone: object, utc_offset_s: int | None
+) -> None:
+    assert read(reply(timezone=timezone)).utc_offset_s == utc_offset_s
 
 
 GOOD_VALUES = {
