@@ -81,7 +81,8 @@ class _Spot:
 class EmbeddedOpenWeatherMap(LoopbackService):
     """The service at `url`, for one API key.
 
-    `dt` is the clock rounded down to ten minutes, so that most polls repeat the last one.
+    `dt` is the clock rounded down to ten minutes, so that most polls repeat the last one; or
+    `observed_s`, once that is set.
     With calls_per_minute, more than that in any 60 seconds are answered 429, and calls
     refused so count too.
     """
@@ -99,6 +100,7 @@ class EmbeddedOpenWeatherMap(LoopbackService):
         super().__init__(clock=clock, delay_s=delay_s, port=port, tls=tls)
         self.api_key = api_key
         self.calls_per_minute = calls_per_minute
+        self.observed_s: int | None = None
         self._called_at: deque[float] = deque()
         self._fields: dict[str, dict[str, object]] = {}
         self._replies: dict[str, Answer] = {}
@@ -169,7 +171,8 @@ class EmbeddedOpenWeatherMap(LoopbackService):
             canned, fields = self._replies.get(key), dict(self._fields.get(key, {}))
         if canned is not None:
             return canned
-        reply = _reply(_spot(query), self.clock(), query.get("units", "standard"))
+        now = self.clock() if self.observed_s is None else self.observed_s
+        reply = _reply(_spot(query), now, query.get("units", "standard"))
         _override(reply, fields)
         return _json_answer(200, reply)
 

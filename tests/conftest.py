@@ -49,8 +49,10 @@ def aws() -> Iterator[EmbeddedAws]:
 
 @pytest.fixture
 def weather() -> Iterator[EmbeddedOpenWeatherMap]:
-    """OpenWeatherMap on loopback, which accepts API_KEY."""
+    """OpenWeatherMap on loopback, which accepts API_KEY. It observes nothing new within a test,
+    though ten minutes may end there."""
     with EmbeddedOpenWeatherMap(api_key=API_KEY) as service:
+        service.observed_s = int(service.clock())
         yield service
 
 

@@ -294,8 +294,8 @@ def test_a_cold_run_keeps_its_observation_through_any_outage_and_the_next_delive
                 **environment(service, weather),
                 "HOME": str(tmp_path / name),
                 "WEATHER_JOURNAL": str(path),
-                "WEATHER_TIMEOUT_SECONDS": "1",
-                "WEATHER_DEADLINE_SECONDS": "10",
+                "WEATHER_TIMEOUT_SECONDS": "3",
+                "WEATHER_DEADLINE_SECONDS": "45",
             }
         )
         service.plan.always(outage.action, outage.fault)
