@@ -509,7 +509,7 @@ def test_a_service_that_stays_silent_is_told_and_waited_for_no_longer_than_one_c
     status: Status,
 ) -> None:
     (weather if action == "weather" else aws).plan.always(action, stall())
-    found = check(WEATHER_TIMEOUT_SECONDS="1")[name]
+    found = check(WEATHER_TIMEOUT_SECONDS="3")[name]
     assert (found["ok"], found["status"]) == (ok, status)
     assert "WEATHER_TIMEOUT_SECONDS" in found["fact"]
     assert found["next_step"]
@@ -562,7 +562,7 @@ def test_without_a_crontab_program_or_with_one_that_hangs_cron_is_not_checked(
         "not checked: there is no crontab program here",
     )
     crontab.write_text("#!/bin/sh\nexec sleep 20\n")
-    hangs = check(WEATHER_TIMEOUT_SECONDS="1")["cron"]
+    hangs = check(WEATHER_TIMEOUT_SECONDS="3")["cron"]
     assert hangs["ok"] is None
     assert "WEATHER_TIMEOUT_SECONDS" in hangs["fact"]
 
