@@ -21,22 +21,22 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from command_line import log_level, parse, settings_of
-from deadline import SLICE_S, Deadline, Task, epoch_ms
-from errors import IngestError, JournalError, Status
-from logs import RUN_ID, log, recent_lines, start_logging
-from summary import Summary
+from commands.command_line import log_level, parse, settings_of
+from ingest.deadline import SLICE_S, Deadline, Task, epoch_ms
+from ingest.errors import IngestError, JournalError, Status
+from ingest.reporting.logs import RUN_ID, log, recent_lines, start_logging
+from ingest.reporting.summary import Summary
 
 if TYPE_CHECKING:
-    from aws import Aws
-    from delivery import Delivery
-    from openweathermap import WeatherClient
-    from rate import RateLimit
-    from run_lock import RunLock
-    from settings import Settings, Sources
-    from store import Store
+    from ingest.aws.session import Aws
+    from ingest.delivery import Delivery
+    from ingest.journal.fallback import Store
+    from ingest.journal.run_lock import RunLock
+    from ingest.observation import Observation
+    from ingest.openweathermap.client import WeatherClient
+    from ingest.openweathermap.rate_limit import RateLimit
+    from ingest.settings.sources import Settings, Sources
     from timestream_writer import Outcome
-    from weather import Observation
 
 # The deadline until the settings are known.
 FIRST_DEADLINE_S = 120.0
@@ -88,7 +88,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     """One of the operator's commands, imported only here: none is on cron's path."""
     from importlib import import_module
 
-    from settings import read_sources
+    from ingest.settings.sources import read_sources
 
     log_as_set(read_sources(os.environ, arguments.env_file), arguments)
     command = import_module(f"commands.{arguments.command}")
@@ -162,7 +162,7 @@ class Run:
     def _load(self) -> "tuple[Settings, Aws]":
         """The settings, and the AWS session that the secret was read with. Takes the run's lock
         before anything that takes time."""
-        from settings import fetch_secret, read_sources
+        from ingest.settings.sources import fetch_secret, read_sources
 
         sources = read_sources(os.environ, self.arguments.env_file, settings_of(self.arguments))
         sources.export_aws()
@@ -171,7 +171,7 @@ class Run:
         self._healthcheck_url = sources.early("HEALTHCHECK_URL") or ""
         early_journal = sources.early("WEATHER_JOURNAL")
         self._take_lock(early_journal, for_sure=sources.names("WEATHER_JOURNAL"))
-        from aws import Aws
+        from ingest.aws.session import Aws
 
         aws = Aws(self.deadline, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
         settings = sources.settings(
@@ -196,11 +196,11 @@ class Run:
         aws.preload_timestream()
         if self._lock:
             self._open_store(journal)
-        import stream  # noqa: F401
+        import ingest.pipeline  # noqa: F401
 
     def _open_store(self, journal: Path | None) -> "Store":
         """The store at that path, opened once."""
-        from store import Store
+        from ingest.journal.fallback import Store
 
         if self._store and self._store.path != journal:
             self._store.close()
@@ -222,7 +222,7 @@ class Run:
             self._lock = None
         if journal is None:
             return
-        from run_lock import RunLock
+        from ingest.journal.run_lock import RunLock
 
         path = journal.with_name(f"{journal.name}.lock")
         try:
@@ -235,8 +235,8 @@ class Run:
 
     def _try_out(self, settings: "Settings") -> "list[Observation]":
         """The weather of every place that can be had, for --dry-run."""
-        from openweathermap import Failure
-        from progress import progress
+        from ingest.openweathermap.client import Failure
+        from ingest.reporting.progress import progress
 
         observations = []
         rate = _rate_beside_runs(settings)
@@ -254,8 +254,8 @@ class Run:
 
     def _ingest(self, settings: "Settings", aws: "Aws") -> None:
         """Fetch, journal and deliver side by side; what waited from earlier runs goes first."""
-        from delivery import Delivery
-        from stream import Stream
+        from ingest.delivery import Delivery
+        from ingest.pipeline import Stream
         from timestream_writer import TimestreamWriter
 
         if settings.journal is None:
@@ -338,7 +338,7 @@ class Run:
     def _ping(self) -> None:
         """Tell the monitoring service, within the run's time but for half a second, and no longer
         than that once a signal has come."""
-        from healthcheck import LIMIT_S, QUICK_LIMIT_S, ping
+        from ingest.reporting.healthcheck import LIMIT_S, QUICK_LIMIT_S, ping
 
         limit_s = min(LIMIT_S, max(QUICK_LIMIT_S, self.deadline.remaining_s()))
         lines = f"{recent_lines()}\nrun {RUN_ID}: {self.summary}."
@@ -353,8 +353,8 @@ class Run:
 def _rate_beside_runs(settings: "Settings") -> "RateLimit":
     """The plan, less what the last runs used of it; what is used here is set down for the next one.
     No journal is made for this, and none is mended."""
-    from journal import Journal
-    from rate import CHUNK, RateLimit
+    from ingest.journal.queue import Journal
+    from ingest.openweathermap.rate_limit import CHUNK, RateLimit
 
     journal = None
     calls: dict[int, int] = {}
@@ -378,7 +378,7 @@ def _is_talkative(settings: "Settings") -> bool:
 
 def weather_client(settings: "Settings", deadline: Deadline) -> "WeatherClient":
     """A client with these settings."""
-    from openweathermap import WeatherClient
+    from ingest.openweathermap.client import WeatherClient
 
     return WeatherClient(
         url=settings.url,

@@ -19,7 +19,7 @@ exec(_spec.loader.get_code("secrets"), globals())  # type: ignore[attr-defined] 
 def __getattr__(name: str) -> object:
     if name.startswith("__"):
         raise AttributeError(f"module 'secrets' has no attribute {name!r}")
-    import settings
+    from ingest.settings import sources as settings
 
     try:
         return getattr(settings, name)

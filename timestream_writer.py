@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
 
-from aws import TOTAL_ATTEMPTS, Aws, aws_error
-from errors import DeliveryError, IngestError
-from weather import MEASURES, Observation, iso_time, one_line
+from ingest.aws.session import TOTAL_ATTEMPTS, Aws, aws_error
+from ingest.errors import DeliveryError, IngestError
+from ingest.observation import MEASURES, Observation, iso_time, one_line
 
 if TYPE_CHECKING:
     from mypy_boto3_timestream_write import TimestreamWriteClient

@@ -32,10 +32,10 @@ def names(count: int) -> list[str]:
 
 
 def fetch(count: int) -> dict[str, float]:
-    from deadline import Deadline
-    from openweathermap import WeatherClient
-    from places import Places
-    from weather import DEFAULT_MEASURES, Observation
+    from ingest.deadline import Deadline
+    from ingest.observation import DEFAULT_MEASURES, Observation
+    from ingest.openweathermap.client import WeatherClient
+    from ingest.places import Places
 
     client = WeatherClient(
         url=os.environ["OPENWEATHERMAP_URL"],
@@ -56,13 +56,13 @@ def fetch(count: int) -> dict[str, float]:
 
 def deliver(source: str, count: int) -> dict[str, float]:
     """journal: WEATHER_JOURNAL, filled first and then opened anew, as by a later run."""
-    from aws import Aws
-    from deadline import Deadline, Task
-    from delivery import Delivery
-    from errors import JournalError
-    from store import Store
+    from ingest.aws.session import Aws
+    from ingest.deadline import Deadline, Task
+    from ingest.delivery import Delivery
+    from ingest.errors import JournalError
+    from ingest.journal.fallback import Store
+    from ingest.observation import Observation, parse_place
     from timestream_writer import TimestreamWriter
-    from weather import Observation, parse_place
 
     def fail(error: JournalError) -> None:
         raise error
@@ -151,10 +151,10 @@ class Timers:
 
 def split(count: int) -> dict[str, float]:
     """Seconds of CPU time by part. `fetch` is PycURL's side of it, with the kernel's TCP."""
-    import openweathermap
-    import stream
-    from delivery import Delivery
-    from store import Store
+    from ingest import pipeline as stream
+    from ingest.delivery import Delivery
+    from ingest.journal.fallback import Store
+    from ingest.openweathermap import client as openweathermap
     from timestream_writer import TimestreamWriter
 
     timers = Timers()

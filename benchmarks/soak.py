@@ -125,7 +125,7 @@ def shorten_pauses() -> None:
     """The same attempts, a fiftieth of the pauses."""
     from botocore.retries.standard import ExponentialBackoff
 
-    import openweathermap
+    from ingest.openweathermap import client as openweathermap
 
     openweathermap.BACKOFF_BASE_S /= 50
     backoff: Any = ExponentialBackoff

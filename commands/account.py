@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from aws import Aws, aws_error
-from deadline import Deadline, Task
-from errors import DeadlineError, DeliveryError, IngestError, SettingsError
-from settings import parse_secret
+from ingest.aws.session import Aws, aws_error
+from ingest.deadline import Deadline, Task
+from ingest.errors import DeadlineError, DeliveryError, IngestError, SettingsError
+from ingest.settings.sources import parse_secret
 
 T = TypeVar("T")
 

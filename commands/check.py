@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from command_line import settings_of, statuses
 from commands.checks_aws import AwsChecks
 from commands.checks_clock import Clock
 from commands.checks_local import (
@@ -17,13 +16,14 @@ from commands.checks_local import (
     source_of,
 )
 from commands.checks_weather import look_at_weather
+from commands.command_line import settings_of, statuses
 from commands.findings import Finding, Report, needs
 from commands.limit import Limit
-from deadline import Deadline, epoch_ms
-from errors import Interrupted
-from logs import redact
-from settings import Sources, read_sources
-from weather import Observation
+from ingest.deadline import Deadline, epoch_ms
+from ingest.errors import Interrupted
+from ingest.observation import Observation
+from ingest.reporting.logs import redact
+from ingest.settings.sources import Sources, read_sources
 
 LOCAL_S = 2.0
 

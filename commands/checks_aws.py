@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from aws import TIMESTREAM_REGIONS, Aws, aws_error
 from commands.checks_clock import AWS, Clock
 from commands.findings import (
     NETWORK,
@@ -21,8 +20,9 @@ from commands.findings import (
     warning,
 )
 from commands.limit import Limit
-from errors import AccessError, DeliveryError, IngestError, SettingsError, Status
-from settings import fetch_secret
+from ingest.aws.session import TIMESTREAM_REGIONS, Aws, aws_error
+from ingest.errors import AccessError, DeliveryError, IngestError, SettingsError, Status
+from ingest.settings.sources import fetch_secret
 
 if TYPE_CHECKING:
     from mypy_boto3_timestream_write import TimestreamWriteClient
@@ -121,7 +121,7 @@ class AwsChecks:
 
     def read_secret(self, secret_id: str) -> Finding:
         """Read the secret into `secret`; its finding names those of its members that are used."""
-        from settings import DECLARED
+        from ingest.settings.sources import DECLARED
 
         name = "secret"
         if not secret_id:

@@ -4,7 +4,7 @@ import time
 from email.utils import parsedate_to_datetime
 
 from commands.findings import Finding, failure, fine, needs, span, warning
-from errors import Status
+from ingest.errors import Status
 
 AWS = "AWS"
 OPENWEATHERMAP = "OpenWeatherMap"

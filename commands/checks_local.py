@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from command_line import COMMANDS
 from commands import crontab
+from commands.command_line import COMMANDS
 from commands.findings import (
     Finding,
     ago,
@@ -24,10 +24,10 @@ from commands.findings import (
     warning,
 )
 from commands.limit import Limit
-from errors import IngestError, JournalError, Status
-from journal import Journal, PastRun
-from run_lock import holder
-from settings import DECLARED, HOME, PROGRAM, Sources
+from ingest.errors import IngestError, JournalError, Status
+from ingest.journal.queue import Journal, PastRun
+from ingest.journal.run_lock import holder
+from ingest.settings.sources import DECLARED, HOME, PROGRAM, Sources
 
 LITTLE_DISK_BYTES = 100 * 1024 * 1024
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from commands.checks_clock import Clock
 from commands.findings import Finding, ago, failed_by, failure, fine, needs, two_parts
 from commands.limit import Limit
-from openweathermap import Failure, WeatherClient
-from settings import Sources
-from weather import MEASURES, UNITS, Observation, Place
+from ingest.observation import MEASURES, UNITS, Observation, Place
+from ingest.openweathermap.client import Failure, WeatherClient
+from ingest.settings.sources import Sources
 
 KEY, PLACE = "API key", "place"
 

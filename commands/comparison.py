@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from commands.readings import record_dimensions
 from commands.timestream_query import Row
-from journal import Kept, RejectedEntry
+from ingest.journal.queue import Kept, RejectedEntry
+from ingest.observation import MEASURES, Observation
 from timestream_writer import describe_record
-from weather import MEASURES, Observation
 
 _Key = tuple[frozenset[tuple[str, str]], str, int]
 

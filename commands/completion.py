@@ -8,10 +8,10 @@ from importlib import import_module
 
 import shtab
 
-from command_line import COMMANDS
-from command_line import make_parser as make_main_parser
-from errors import Status
-from settings import PROGRAM
+from commands.command_line import COMMANDS
+from commands.command_line import make_parser as make_main_parser
+from ingest.errors import Status
+from ingest.settings.sources import PROGRAM
 
 SHELLS = ("bash", "zsh")
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import SettingsError
+from ingest.errors import SettingsError
 
 # Closes the line, as a comment of the shell that cron starts: by it the line is known again.
 MARK = "# by ingest_weather.py setup"

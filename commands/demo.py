@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from commands.tables import console
-from errors import Status, UsageError
-from settings import PROGRAM
-from weather import DEFAULT_MEASURES, MEASURES, UNITS, iso_time
+from ingest.errors import Status, UsageError
+from ingest.observation import DEFAULT_MEASURES, MEASURES, UNITS, iso_time
+from ingest.settings.sources import PROGRAM
 
 if TYPE_CHECKING:
     from embedded.aws import EmbeddedAws

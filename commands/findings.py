@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from commands.tables import fancy, width
-from errors import IngestError, Status, most_urgent
-from logs import redact
-from weather import one_line
+from ingest.errors import IngestError, Status, most_urgent
+from ingest.observation import one_line
+from ingest.reporting.logs import redact
 
 WIDEST = 100
 

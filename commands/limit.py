@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from deadline import Deadline, Task
-from errors import DeliveryError, IngestError
+from ingest.deadline import Deadline, Task
+from ingest.errors import DeliveryError, IngestError
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from commands.readings import (
     gap_limit_ms,
 )
 from commands.time_zone import offsets
-from errors import UsageError
-from weather import MEASURES, one_line
+from ingest.errors import UsageError
+from ingest.observation import MEASURES, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

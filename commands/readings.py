@@ -7,10 +7,10 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import NamedTuple
 
-from errors import UsageError
-from journal import Kept
+from ingest.errors import UsageError
+from ingest.journal.queue import Kept
+from ingest.observation import MEASURES, UNITS, Observation, parse_place, place_key
 from timestream_writer import dimensions_of
-from weather import MEASURES, UNITS, Observation, parse_place, place_key
 
 HOUR_MS = 3_600_000
 

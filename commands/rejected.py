@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
-from command_line import place_option
+from commands.command_line import place_option
 from commands.tables import aligned, headed, print_lines, width
-from deadline import epoch_ms
-from errors import SettingsError, Status, UsageError
-from journal import Journal, RejectedEntry, Retried
-from run_lock import RunLock
-from settings import read_sources
-from weather import MEASURES, iso_time, one_line
+from ingest.deadline import epoch_ms
+from ingest.errors import SettingsError, Status, UsageError
+from ingest.journal.queue import Journal, RejectedEntry, Retried
+from ingest.journal.run_lock import RunLock
+from ingest.observation import MEASURES, iso_time, one_line
+from ingest.settings.sources import read_sources
 
 HEADINGS = ("time", "place", "measure", "value")
 INDENT = "    "

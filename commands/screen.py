@@ -20,7 +20,7 @@ from commands.readings import (
 )
 from commands.sparkline import BARS, PLAIN, sparkline
 from commands.tables import GAP, fancy, print_lines, width
-from weather import MEASURES, iso_time, one_line
+from ingest.observation import MEASURES, iso_time, one_line
 
 _TREND_WIDTHS = range(8, 49)
 _STALE_MS = 3 * HOUR_MS

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aws import Aws
-from command_line import COMMANDS
 from commands import crontab
 from commands.account import Account, Patience, Retention, Secret, Table
+from commands.command_line import COMMANDS
 from commands.iam import run_policy
-from errors import (
+from ingest.aws.session import Aws
+from ingest.errors import (
     AccessError,
     BlockedError,
     IngestError,
@@ -31,9 +31,9 @@ from errors import (
     WeatherError,
     most_urgent,
 )
-from logs import log, redact
-from settings import DECLARED, PROGRAM, Settings, read_sources
-from weather import MEASURES, UNITS, one_line, parse_place
+from ingest.observation import MEASURES, UNITS, one_line, parse_place
+from ingest.reporting.logs import log, redact
+from ingest.settings.sources import DECLARED, PROGRAM, Settings, read_sources
 
 KEY = "OPENWEATHERMAP_API_KEY"
 # In the key's place where there is none yet, so that all other settings can be read.
@@ -290,7 +290,7 @@ class Setup:
         good."""
         if self.options.no_key_check:
             return "The key was not tried (--no-key-check)."
-        from openweathermap import Failure, WeatherClient
+        from ingest.openweathermap.client import Failure, WeatherClient
 
         client = WeatherClient(
             url=self.settings.url,

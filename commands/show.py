@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from command_line import place_option
+from commands.command_line import place_option
 from commands.readings import (
     HOUR_MS,
     PlaceFilter,
@@ -27,18 +27,18 @@ from commands.readings import (
     readings_of,
 )
 from commands.screen import print_screen
-from deadline import epoch_ms
-from errors import SettingsError, Status, UsageError
-from journal import Journal, Kept
-from logs import start_logging
-from settings import Sources, fetch_secret, read_sources
-from weather import MEASURES, UNITS, iso_time, one_line
+from ingest.deadline import epoch_ms
+from ingest.errors import SettingsError, Status, UsageError
+from ingest.journal.queue import Journal, Kept
+from ingest.observation import MEASURES, UNITS, iso_time, one_line
+from ingest.reporting.logs import start_logging
+from ingest.settings.sources import Sources, fetch_secret, read_sources
 
 if TYPE_CHECKING:
-    from aws import Aws
     from commands.comparison import Comparison
     from commands.timestream_query import Progress, Row
-    from settings import Settings
+    from ingest.aws.session import Aws
+    from ingest.settings.sources import Settings
 
 # Timestream Query answers within a minute, with an empty page where it is not done by then.
 QUERY_TIMEOUT_S = 65.0
@@ -288,8 +288,8 @@ def _from_timestream(
 
 def _settings(sources: Sources) -> "tuple[Settings, Aws]":
     """The settings as a run has them, and the AWS session that the secret was read with."""
-    from aws import Aws
-    from deadline import Deadline
+    from ingest.aws.session import Aws
+    from ingest.deadline import Deadline
 
     sources.export_aws()
     deadline = Deadline(sources.seconds("WEATHER_DEADLINE_SECONDS"))

@@ -9,8 +9,8 @@ from contextlib import suppress
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
+from ingest.observation import Observation, iso_time, one_line
 from timestream_writer import Record, records_of
-from weather import Observation, iso_time, one_line
 
 # Where nobody says how wide it is.
 MAIL_WIDTH = 80

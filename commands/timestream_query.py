@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from aws import Aws, aws_error
 from commands.readings import Dimensions, PlaceFilter, Reading
-from deadline import Task
-from errors import DeliveryError, Interrupted
-from logs import log
-from weather import MEASURES, decimal_text
+from ingest.aws.session import Aws, aws_error
+from ingest.deadline import Task
+from ingest.errors import DeliveryError, Interrupted
+from ingest.observation import MEASURES, decimal_text
+from ingest.reporting.logs import log
 
 if TYPE_CHECKING:
     from mypy_boto3_timestream_query import TimestreamQueryClient

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from weather import DEFAULT_MEASURES, MEASURES, UNITS, Measure, field_name
+from ingest.observation import DEFAULT_MEASURES, MEASURES, UNITS, Measure, field_name
 
 PLUGIN = "grafana-timestream-datasource"
 DATA_SOURCE = {"type": PLUGIN, "uid": "${datasource}"}

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from embedded.aws import EmbeddedAws
 from embedded.openweathermap import EmbeddedOpenWeatherMap
-from tests.readings import now_ms
+from tests.support.readings import now_ms
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "ingest_weather.py"

@@ -1,0 +1,1 @@
+"""AWS, by boto3: one session and its clients, and its errors as ours."""

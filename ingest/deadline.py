@@ -1,0 +1,116 @@
+"""The time a run may take, and work that can be left behind when it is over."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from ingest.errors import DeadlineError, IngestError, Interrupted
+
+T = TypeVar("T")
+
+# How long anything waits before it looks again whether the run was asked to end.
+SLICE_S = 0.2
+
+
+def epoch_ms() -> int:
+    """The wall clock, in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Deadline:
+    """A point in time, `seconds` after its making by the monotonic clock; `stop` brings it forward.
+
+    seconds may be set anew: the settings that say it are known only some way into the run.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._started = clock()
+        self._stopped_by = ""
+        self._stopped_at = 0.0
+
+    def stop(self, reason: str) -> None:
+        """End the run now. Safe to call from a signal handler."""
+        self._stopped_at = self._clock()
+        self._stopped_by = reason
+
+    @property
+    def stopped(self) -> bool:
+        """`stop` was called."""
+        return bool(self._stopped_by)
+
+    def stopped_for_s(self) -> float:
+        """Seconds since `stop` was called."""
+        return self._clock() - self._stopped_at
+
+    def elapsed_s(self) -> float:
+        return self._clock() - self._started
+
+    def remaining_s(self) -> float:
+        """Seconds left, 0.0 when it has passed."""
+        if self._stopped_by:
+            return 0.0
+        return max(0.0, self.seconds - self.elapsed_s())
+
+    def passed(self) -> bool:
+        return self.remaining_s() <= 0.0
+
+    def error(self, doing: str) -> IngestError:
+        """Why the run ends, once it has passed. doing: what was under way, as in "while ..."."""
+        if self._stopped_by:
+            return Interrupted(f"{self._stopped_by} ended the run {doing}.")
+        return DeadlineError(
+            f"The run's {self.seconds:g} seconds (WEATHER_DEADLINE_SECONDS) were over {doing}."
+        )
+
+    def check(self, doing: str) -> None:
+        """Raise DeadlineError or Interrupted when it has passed."""
+        if self.passed():
+            raise self.error(doing)
+
+
+class Task(Generic[T]):
+    """A call that runs in a daemon thread, so that nobody has to wait for it to end.
+
+    No option of botocore ends every call in time: a server that sends a byte a second resets the
+    read time-out each time, and name resolution has none. Whoever needs the result waits for it
+    only as long as the deadline lets them, and the process can end while the call goes on.
+
+    doing: what the call does, as in "while ...".
+    """
+
+    def __init__(self, call: Callable[[], T], doing: str) -> None:
+        self._call = call
+        self._doing = doing
+        self._done = threading.Event()
+        self._result: T
+        self._error: BaseException | None = None
+        threading.Thread(target=self._run, name=doing, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._call()
+        except BaseException as error:  # noqa: BLE001  (handed to whoever asks for the result)
+            self._error = error
+        finally:
+            self._done.set()
+
+    def is_done(self, wait_s: float) -> bool:
+        """Whether the call has ended, with a result or without; waits that long for it."""
+        return self._done.wait(wait_s)
+
+    def wait_for(self, event: threading.Event, deadline: Deadline) -> None:
+        """Wait until the call has set the event, or has ended without. Raises as `result` does
+        when neither comes in time."""
+        while not (event.wait(min(SLICE_S, deadline.remaining_s())) or self._done.is_set()):
+            deadline.check(self._doing)
+
+    def result(self, deadline: Deadline) -> T:
+        """What the call returned or raised. Raises DeadlineError or Interrupted in its place."""
+        while not self._done.wait(min(SLICE_S, deadline.remaining_s())):
+            deadline.check(self._doing)
+        if self._error is not None:
+            raise self._error
+        return self._result

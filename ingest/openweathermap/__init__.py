@@ -1,0 +1,1 @@
+"""OpenWeatherMap over PycURL: places in, observations out."""

@@ -1,0 +1,111 @@
+"""What a run did, counted; and its failures, grouped for a person."""
+
+from dataclasses import dataclass, field
+
+from ingest.errors import IngestError, Status, most_urgent
+from ingest.observation import one_line
+from ingest.reporting.logs import RUN_ID, redact
+
+# Places that a group of failures names.
+NAMED = 3
+
+_PLURALS = {
+    "time-out": "time-outs",
+    "network error": "network errors",
+    "server error": "server errors",
+    "unusable reply": "unusable replies",
+}
+
+
+@dataclass
+class Group:
+    """Places that failed in the same way. error: the first one's."""
+
+    error: IngestError
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Summary:
+    """stored and rejected count records, places and fetched places, the others observations.
+
+    keep_all: remember every failed place, not just the first of each kind.
+    """
+
+    keep_all: bool = False
+    places: int = 0
+    fetched: int = 0
+    unchanged: int = 0
+    stored: int = 0
+    rejected: int = 0
+    pending: int = 0
+    seconds: float = 0.0
+    statuses: set[Status] = field(default_factory=set)
+    groups: dict[str, Group] = field(default_factory=dict)
+    failures: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """How many places failed."""
+        return sum(group.count for group in self.groups.values())
+
+    def place_failed(self, name: str, error: IngestError) -> None:
+        """Count a place whose weather could not be had."""
+        self.statuses.add(error.status)
+        group = self.groups.setdefault(error.kind, Group(error))
+        group.count += 1
+        if len(group.names) < NAMED:
+            group.names.append(one_line(name))
+        if self.keep_all:
+            self.failures.append({"place": name, "kind": error.kind, "error": redact(str(error))})
+
+    def describe_failures(self) -> str:
+        """One sentence for one place; for more, a line that counts them by kind, and under it what
+        the first of each kind was told."""
+        groups = sorted(self.groups.items(), key=lambda item: -item[1].count)
+        if self.failed == 1:
+            group = groups[0][1]
+            return f"{group.names[0]}: {group.error}"
+        counts = ", ".join(_counted(kind, group) for kind, group in groups)
+        lines = [f"{self.failed} places failed: {counts}"]
+        lines += [f"  {group.names[0]}: {group.error}" for _, group in groups]
+        return "\n".join(lines)
+
+    @property
+    def status(self) -> Status:
+        return most_urgent(self.statuses)
+
+    def as_dict(self, *, failures: bool = True) -> dict[str, object]:
+        """For --json, and without the failures for the journal."""
+        result: dict[str, object] = {
+            "run": RUN_ID,
+            "places": self.places,
+            "fetched": self.fetched,
+            "unchanged": self.unchanged,
+            "failed": self.failed,
+            "stored": self.stored,
+            "rejected": self.rejected,
+            "pending": self.pending,
+            "seconds": self.seconds,
+            "status": int(self.status),
+        }
+        if self.failures and failures:
+            result["failures"] = self.failures
+        return result
+
+    def __str__(self) -> str:
+        return (
+            f"{self.fetched} of {self.places} place{'s'[: self.places != 1]} fetched "
+            f"({self.unchanged} unchanged), {self.stored} record{'s'[: self.stored != 1]} stored, "
+            f"{self.rejected} rejected, {self.pending} observation{'s'[: self.pending != 1]} "
+            f"pending, {self.seconds:.2f} s"
+        )
+
+
+def _counted(kind: str, group: Group) -> str:
+    """10 time-outs (first: Paris,FR); 2 not found (Atlantis,XX; Nowhere,XX)."""
+    plural = _PLURALS.get(kind, kind) if group.count > 1 else kind
+    if group.count <= len(group.names):
+        return f"{group.count} {plural} ({'; '.join(group.names)})"
+    return f"{group.count} {plural} (first: {group.names[0]})"

@@ -1,0 +1,861 @@
+"""Places in, observations out, over real PycURL against a service that can fail in every way."""
+
+import gc
+import gzip
+import json
+import logging
+import ssl
+import threading
+import traceback
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import certifi
+import pycurl
+import pytest
+import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embedded.exchange import Exchange, Request
+from embedded.faults import Fault, answer, empty, reset, stall, truncate
+from embedded.openweathermap import EmbeddedOpenWeatherMap
+from ingest.deadline import Deadline
+from ingest.errors import (
+    AccessError,
+    BlockedError,
+    IngestError,
+    Interrupted,
+    ReplyError,
+    WeatherError,
+)
+from ingest.observation import DEFAULT_MEASURES, Observation, parse_place
+from ingest.openweathermap import curl as curl_handle
+from ingest.openweathermap.client import ATTEMPTS, MAX_BODY_BYTES, Failure, WeatherClient
+from tests.conftest import API_KEY
+
+NOW_MS = 1_700_000_000_000
+OPENRESTY_HTML = (
+    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+    b"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>openresty</center>\r\n"
+)
+# What is never meant to end by this limit is given it, so that ending by it shows as its message.
+NEVER_S = 60.0
+SHORT_S = 0.4
+
+
+@dataclass
+class Asker:
+    """A WeatherClient for one URL, and how often it paused: one less than its attempts."""
+
+    url: str
+    options: dict[str, Any] = field(default_factory=dict)
+    pauses: int = 0
+
+    def client(self) -> WeatherClient:
+        return WeatherClient(
+            **{
+                "url": self.url,
+                "api_key": API_KEY,
+                "units": "metric",
+                "measures": DEFAULT_MEASURES,
+                "timeout_s": NEVER_S,
+                "deadline": Deadline(NEVER_S),
+                "now_ms": lambda: NOW_MS,
+                "jitter": self._no_pause,
+                **self.options,
+            }
+        )
+
+    def fetch(self, *places: str) -> list[Observation | Failure]:
+        return list(self.client().fetch([parse_place(place) for place in places]))
+
+    def observation(self, place: str = "London,GB") -> Observation:
+        (result,) = self.fetch(place)
+        assert isinstance(result, Observation), result
+        return result
+
+    def error(self, place: str = "London,GB") -> IngestError:
+        (result,) = self.fetch(place)
+        assert isinstance(result, Failure), result
+        return result.error
+
+    def _no_pause(self) -> float:
+        self.pauses += 1
+        return 0.0
+
+
+def asker(service: EmbeddedOpenWeatherMap, **options: object) -> Asker:
+    return Asker(service.url, options)
+
+
+@dataclass
+class Raw(Fault):
+    """These bytes, HTTP or not, and the end of the connection."""
+
+    sent: bytes
+
+    def play(self, exchange: Exchange) -> bool:
+        exchange.send_bytes(self.sent)
+        return False
+
+
+class Drip(Fault):
+    """A reply of believable length that comes a byte at a time."""
+
+    def play(self, exchange: Exchange) -> bool:
+        exchange.send_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+        while True:
+            exchange.send_bytes(b" ")
+            exchange.wait(0.05)
+
+
+@dataclass
+class Noted(Fault):
+    """The normal answer; notes the client's port, and can hold it until another request is here."""
+
+    ports: list[int] = field(default_factory=list)
+    together: threading.Barrier | None = None
+
+    def play(self, exchange: Exchange) -> bool:
+        self.ports.append(exchange._connection.getpeername()[1])
+        if self.together:
+            self.together.wait(NEVER_S)
+        exchange.send(exchange.work())
+        return True
+
+
+def by_city(faults: dict[str, Fault]) -> Callable[[Request], Fault | None]:
+    return lambda request: faults.get(request.query.get("q", ""))
+
+
+def chunked(*chunks: bytes) -> bytes:
+    parts = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + parts
+
+
+# What is asked and what comes back
+
+
+@pytest.mark.parametrize(
+    ("place", "query", "identity"),
+    [
+        ("London,GB", {"q": "London,GB"}, ("London", "GB", 2643743)),
+        ("London,CA", {"q": "London,CA"}, ("London", "CA", 6058560)),
+        ("Zürich,CH", {"q": "Zürich,CH"}, ("Zürich", "CH", 2657896)),
+        ("New York,US", {"q": "New York,US"}, ("New York", "US", 5128581)),
+        ("2643743", {"id": "2643743"}, ("London", "GB", 2643743)),
+        ("51.5085,-0.1257", {"lat": "51.5085", "lon": "-0.1257"}, ("", "", 0)),
+        ("zip:SW1A,GB", {"zip": "SW1A,GB"}, ("Postal area SW1A", "GB", 0)),
+    ],
+)
+def test_each_form_of_a_place_is_asked_for_in_its_own_way(
+    weather: EmbeddedOpenWeatherMap,
+    place: str,
+    query: dict[str, str],
+    identity: tuple[str, str, int],
+) -> None:
+    observation = asker(weather).observation(place)
+    assert (observation.city, observation.country, observation.city_id) == identity
+    assert observation.place == parse_place(place)
+    (request,) = weather.requests
+    assert request.method == "GET"
+    assert dict(request.query) == {**query, "units": "metric", "appid": API_KEY}
+
+
+def test_an_observation_holds_the_values_time_and_version(weather: EmbeddedOpenWeatherMap) -> None:
+    weather.set_weather(
+        "London,GB", dt=1604870976, temp=11.0, feels_like=9.53, humidity=93, pressure=1016
+    )
+    assert asker(weather).observation() == Observation(
+        place=parse_place("London,GB"),
+        city="London",
+        country="GB",
+        city_id=2643743,
+        time_ms=1604870976000,
+        version=NOW_MS,
+        values={
+            "CurrentTemp": "11",
+            "TempFeelsLike": "9.53",
+            "Humidity": "93",
+            "Pressure": "1016",
+        },
+        units="metric",
+        utc_offset_s=0,
+    )
+
+
+def test_units_and_measures_are_the_asked_ones(weather: EmbeddedOpenWeatherMap) -> None:
+    observation = asker(weather, units="imperial", measures=("WindSpeed",)).observation()
+    assert list(observation.values) == ["WindSpeed"]
+    assert observation.units == "imperial"
+    assert weather.requests[0].query["units"] == "imperial"
+
+
+def test_no_compressed_reply_is_asked_for(weather: EmbeddedOpenWeatherMap) -> None:
+    asker(weather).observation()
+    headers = weather.requests[0].headers
+    assert "accept-encoding" not in headers
+    assert headers["accept"] == "application/json"
+
+
+def test_no_place_is_no_request(weather: EmbeddedOpenWeatherMap) -> None:
+    assert asker(weather).fetch() == []
+    assert weather.requests == []
+
+
+# HTTP statuses
+
+
+def test_a_refused_key_ends_all_places_after_one_request(weather: EmbeddedOpenWeatherMap) -> None:
+    results = asker(weather, api_key="wrong", concurrency=1).fetch(
+        "London,GB", "Paris,FR", "2643743"
+    )
+    assert weather.count("weather") == 1
+    assert {result.place.name for result in results} == {"London,GB", "Paris,FR", "2643743"}
+    for result in results:
+        assert isinstance(result, Failure)
+        assert isinstance(result.error, AccessError)
+        assert "two hours" in str(result.error)
+        assert "OPENWEATHERMAP_API_KEY" in str(result.error)
+
+
+def test_a_refused_key_gives_each_place_one_failure_also_with_others_in_flight(
+    weather: EmbeddedOpenWeatherMap,
+) -> None:
+    places = [str(9_000_000 + number) for number in range(20)]
+    results = asker(weather, api_key="wrong", concurrency=8).fetch(*places)
+    assert sorted(result.place.name for result in results) == places
+    assert all(isinstance(result, Failure) for result in results)
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (400, "check the place"),
+        (403, "check the place"),
+        (404, "it knows no such place"),
+        (418, "check the place"),
+        (429, "asking again at once prolongs it"),
+        (204, "check the place"),
+    ],
+)
+def test_a_status_that_asking_again_cannot_change_is_asked_for_once(
+    weather: EmbeddedOpenWeatherMap, status: int, sentence: str
+) -> None:
+    body = b"" if status == 204 else json.dumps({"cod": str(status), "message": "said so"}).encode()
+    weather.plan.always("weather", answer(status, body))
+    error = asker(weather).error()
+    assert isinstance(error, WeatherError)
+    assert error.permanent
+    assert f"answers {status} ({'said so' if body else 'no body'})" in str(error)
+    assert sentence in str(error)
+    assert weather.count("weather") == 1
+
+
+def test_an_unknown_city_is_named_as_such_by_the_service_itself(
+    weather: EmbeddedOpenWeatherMap,
+) -> None:
+    error = asker(weather).error("Nowhereville,GB")
+    assert "404 (city not found)" in str(error)
+    assert "city id or coordinates" in str(error)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_service_out_of_order_is_asked_four_times_and_its_page_is_not_shown(
+    weather: EmbeddedOpenWeatherMap, status: int
+) -> None:
+    weather.plan.always("weather", answer(status, OPENRESTY_HTML, {"Content-Type": "text/html"}))
+    error = asker(weather).error()
+    assert isinstance(error, WeatherError)
+    assert f"answers {status} (no JSON)" in str(error)
+    assert "out of order" in str(error)
+    assert "html" not in str(error)
+    assert weather.count("weather") == ATTEMPTS == 4
+
+
+def test_the_third_attempt_can_succeed(weather: EmbeddedOpenWeatherMap) -> None:
+    weather.plan.next("weather", answer(502, OPENRESTY_HTML), answer(503))
+    assert asker(weather).observation().city == "London"
+    assert weather.count("weather") == 3
+
+
+def test_a_429_among_retries_ends_them(weather: EmbeddedOpenWeatherMap) -> None:
+    weather.plan.next("weather", answer(500), answer(429))
+    assert "answers 429" in str(asker(weather).error())
+    assert weather.count("weather") == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(weather: EmbeddedOpenWeatherMap, status: int) -> None:
+    with EmbeddedOpenWeatherMap(api_key=API_KEY) as target:
+        weather.plan.always("weather", answer(status, b"", {"Location": target.url}))
+        error = asker(weather).error()
+        assert target.requests == []
+    assert "redirects, which is not followed. Check OPENWEATHERMAP_URL" in str(error)
+    assert weather.count("weather") == 1
+
+
+# HTTP 200 with an error in the body
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "sentence", "requests"),
+    [
+        (b'{"cod":"404","message":"city not found"}', WeatherError, "no such place", 1),
+        (b'{"message":"","cod":"404"}', WeatherError, "no such place", 1),
+        (b'{"error":"404"}', WeatherError, "no such place", 1),
+        (b'{"cod":401,"message":"Invalid API key."}', AccessError, "two hours", 1),
+        (b'{"cod":429,"message":"blocked"}', BlockedError, "prolongs it", 1),
+        (b'{"cod":"400","message":"Nothing to geocode"}', WeatherError, "check the place", 1),
+        (b'{"cod":"500","message":"Internal error"}', WeatherError, "out of order", 4),
+        (b'{"cod":"oops","message":"what"}', ReplyError, "cod 'oops': what", 1),
+        (b'{"cod":"200"}', ReplyError, "dt", 1),
+        (b"", ReplyError, "empty", 1),
+        (b"<html>captive portal</html>", ReplyError, "not JSON", 1),
+        (b"\xff\xfe", ReplyError, "not UTF-8", 1),
+    ],
+)
+def test_an_error_in_a_body_of_status_200_is_classified_by_its_cod(
+    weather: EmbeddedOpenWeatherMap,
+    body: bytes,
+    kind: type[IngestError],
+    sentence: str,
+    requests: int,
+) -> None:
+    weather.plan.always("weather", answer(200, body))
+    error = asker(weather).error()
+    assert type(error) is kind
+    assert sentence in str(error)
+    assert weather.count("weather") == requests
+
+
+# The network
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        pytest.param(reset(), "connection broke while the reply was read (curl 56)", id="reset"),
+        pytest.param(empty(), "closed the connection without a reply (curl 52)", id="empty"),
+        pytest.param(truncate(), "ended before its announced length (curl 18)", id="truncated"),
+        pytest.param(truncate(0), "ended before its announced length (curl 18)", id="no body"),
+        pytest.param(Raw(b"SSH-2.0-OpenSSH_9\r\n"), "does not speak HTTP (curl 8)", id="ssh"),
+        pytest.param(Raw(b"\0\1garbage\r\n\r\n"), "does not speak HTTP (curl 8)", id="garbage"),
+        pytest.param(Raw(b"HTTP/1.1 x\r\n\r\n"), "does not speak HTTP (curl 8)", id="no status"),
+        pytest.param(
+            Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+            "connection broke while the reply was read (curl 56)",
+            id="broken chunk",
+        ),
+    ],
+)
+def test_a_broken_exchange_is_tried_four_times_and_told_in_a_sentence(
+    weather: EmbeddedOpenWeatherMap, fault: Fault, sentence: str
+) -> None:
+    weather.plan.always("weather", fault)
+    asking = asker(weather)
+    error = asking.error()
+    assert isinstance(error, WeatherError)
+    assert str(error).startswith("asking 127.0.0.1 failed: ")
+    assert sentence in str(error)
+    assert (weather.count("weather"), asking.pauses) == (4, 3)
+
+
+@pytest.mark.parametrize("fault", [stall(), Drip()], ids=["stall", "drip"])
+def test_a_server_that_does_not_finish_is_tried_four_times_within_the_requests_limit(
+    weather: EmbeddedOpenWeatherMap, fault: Fault
+) -> None:
+    weather.plan.always("weather", fault)
+    asking = asker(weather, timeout_s=SHORT_S)
+    assert "time limit (WEATHER_TIMEOUT_SECONDS) (curl 28)" in str(asking.error())
+    assert asking.pauses == 3
+
+
+def test_a_refused_connection_is_tried_four_times() -> None:
+    with EmbeddedOpenWeatherMap() as gone:
+        url = gone.url
+    asking = Asker(url)
+    assert "refused or found no way" in str(asking.error())
+    assert asking.pauses == 3
+
+
+def test_a_name_that_does_not_resolve_is_tried_four_times() -> None:
+    asking = Asker("http://weather.invalid/data/2.5/weather")
+    error = asking.error()
+    assert "asking weather.invalid failed: the host name could not be resolved" in str(error)
+    assert asking.pauses == 3
+
+
+def test_a_broken_exchange_is_recovered_from(weather: EmbeddedOpenWeatherMap) -> None:
+    weather.plan.next("weather", reset(), truncate(), empty())
+    assert asker(weather).observation().city == "London"
+    assert weather.count("weather") == 4
+
+
+def test_what_a_broken_reply_had_is_not_part_of_the_next_one(
+    weather: EmbeddedOpenWeatherMap,
+) -> None:
+    weather.plan.next("weather", truncate(40))
+    assert asker(weather).observation().city_id == 2643743
+
+
+def test_pauses_double_up_to_their_cap() -> None:
+    longest = Asker("http://127.0.0.1:1/", {"jitter": lambda: 1.0}).client()
+    assert [longest.pause_s(attempt) for attempt in range(1, 7)] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert Asker("http://127.0.0.1:1/").client().pause_s(3) == 0.0
+
+
+def test_a_pause_is_waited_for(weather: EmbeddedOpenWeatherMap) -> None:
+    weather.plan.next("weather", answer(500))
+    assert asker(weather, jitter=lambda: 0.01).observation().city == "London"
+
+
+# The end of the run's time
+
+
+@pytest.mark.parametrize("fault", [stall(), Drip()], ids=["stall", "drip"])
+def test_the_deadline_ends_a_server_that_does_not_finish(
+    weather: EmbeddedOpenWeatherMap, fault: Fault
+) -> None:
+    weather.plan.always("weather", fault)
+    results = asker(weather, deadline=Deadline(SHORT_S), concurrency=1).fetch(
+        "London,GB", "Paris,FR"
+    )
+    assert len(results) == 2
+    for result in results:
+        assert isinstance(result, Failure)
+        assert isinstance(result.error, WeatherError)
+        assert "WEATHER_DEADLINE_SECONDS" in str(result.error)
+    assert weather.count("weather") == 1
+
+
+def test_a_request_whose_limit_is_the_deadline_blames_the_deadline(
+    weather: EmbeddedOpenWeatherMap,
+) -> None:
+    weather.plan.always("weather", stall())
+    error = asker(weather, deadline=Deadline(SHORT_S), jitter=lambda: 0.99).error()
+    assert "WEATHER_DEADLINE_SECONDS" in str(error)
+
+
+def test_a_signal_ends_a_stalled_request_as_an_interruption(
+    weather: EmbeddedOpenWeatherMap,
+) -> None:
+    deadline = Deadline(NEVER_S)
+
+    def stop(_: Request) -> Fault:
+        deadline.stop("SIGTERM")
+        return stall()
+
+    weather.plan.when("weather", stop)
+    error = asker(weather, deadline=deadline).error()
+    assert isinstance(error, Interrupted)
+    assert "SIGTERM" in str(error)
+
+
+def test_no_attempt_is_waited_for_that_the_deadline_leaves_no_time_for(
+    weather: EmbeddedOpenWeatherMap,
+) -> None:
+    weather.plan.always("weather", answer(500))
+    deadline = Deadline(10, clock=lambda: 0.0)
+    longest_pause_s = 1.0
+    deadline.seconds = longest_pause_s / 2
+    error = asker(weather, deadline=deadline, jitter=lambda: 0.99).error()
+    assert "answers 500" in str(error)
+    assert weather.count("weather") == 1
+
+
+def test_nothing_is_asked_after_the_deadline(weather: EmbeddedOpenWeatherMap) -> None:
+    deadline = Deadline(NEVER_S)
+    deadline.stop("SIGINT")
+    assert isinstance(asker(weather, deadline=deadline).error(), Interrupted)
+    assert weather.requests == []
+
+
+# Closing a CurlMulti waits for a name lookup that was left, however long that takes.
+
+
+class WatchedMulti(pycurl.CurlMulti):  # type: ignore[misc]  # it has no stubs
+    """Knows whether it was closed, or freed, which comes to the same."""
+
+    closed = False
+    made: ClassVar[list[weakref.ref[pycurl.CurlMulti]]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made.append(weakref.ref(self))
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
+
+
+@pytest.mark.parametrize("limited_by", ["time-out", "deadline"])
+def test_what_was_left_without_an_answer_is_never_waited_for(
+    weather: EmbeddedOpenWeatherMap, monkeypatch: pytest.MonkeyPatch, limited_by: str
+) -> None:
+    monkeypatch.setattr(pycurl, "CurlMulti", WatchedMulti)
+    weather.plan.always("weather", stall())
+    limit = {"timeout_s": SHORT_S} if limited_by == "time-out" else {"deadline": Deadline(SHORT_S)}
+    assert isinstance(asker(weather, **limit).error(), WeatherError)
+    gc.collect()
+    multi = WatchedMulti.made.pop()()
+    assert isinstance(multi, WatchedMulti)
+    assert not multi.closed
+
+
+def test_a_pass_that_had_its_answers_closes_its_connections(
+    weather: EmbeddedOpenWeatherMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pycurl, "CurlMulti", WatchedMulti)
+    assert asker(weather).observation()
+    gc.collect()
+    multi = WatchedMulti.made.pop()()
+    assert multi is None or (isinstance(multi, WatchedMulti) and multi.closed)
+
+
+# Bodies that are too large
+
+
+def whole_reply(size: int) -> bytes:
+    """A right reply, padded with white space."""
+    reply = {"dt": 1604870976, "name": "London", "main": {"temp": 9.5}}
+    return json.dumps(reply).encode().ljust(size)
+
+
+def test_the_largest_body_allowed_is_read(weather: EmbeddedOpenWeatherMap) -> None:
+    weather.set_reply("London,GB", whole_reply(MAX_BODY_BYTES))
+    assert asker(weather).observation().values == {"CurrentTemp": "9.5"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(answer(200, whole_reply(MAX_BODY_BYTES + 1)), id="announced"),
+        pytest.param(Raw(chunked(*[b" " * 65536] * 5)), id="chunked"),
+        pytest.param(Raw(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 2 * MAX_BODY_BYTES), id="to the end"),
+        pytest.param(
+            answer(200, b"\x1f\x8b" * MAX_BODY_BYTES, {"Content-Encoding": "gzip"}), id="gzip"
+        ),
+        pytest.param(answer(500, b" " * (MAX_BODY_BYTES + 1)), id="error page"),
+    ],
+)
+def test_a_body_that_is_too_large_is_refused_and_not_asked_for_again(
+    weather: EmbeddedOpenWeatherMap, fault: Fault
+) -> None:
+    weather.plan.always("weather", fault)
+    assert "larger than any weather" in str(asker(weather).error())
+    assert weather.count("weather") == 1
+
+
+def test_a_gzip_bomb_is_not_unpacked(weather: EmbeddedOpenWeatherMap) -> None:
+    bomb = gzip.compress(b" " * 50_000_000)
+    assert len(bomb) < MAX_BODY_BYTES
+    weather.plan.always("weather", answer(200, bomb, {"Content-Encoding": "gzip"}))
+    client = asker(weather).client()
+    (result,) = client.fetch([parse_place("London,GB")])
+    assert isinstance(result, Failure)
+    assert "not UTF-8" in str(result.error)
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA) -> Iterator[str]:
+    with authority.cert_pem.tempfile() as path:
+        yield path
+
+
+def tls_service(authority: trustme.CA, host: str) -> EmbeddedOpenWeatherMap:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    return EmbeddedOpenWeatherMap(api_key=API_KEY, tls=context)
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused_before_the_key_is_sent(
+    authority: trustme.CA,
+) -> None:
+    with tls_service(authority, "localhost") as service:
+        asking = asker(service)
+        error = asking.error()
+        assert service.requests == []
+    assert "not signed by an authority of certifi's bundle. The key was not sent" in str(error)
+    assert "(curl 60)" in str(error)
+    assert asking.pauses == 0
+
+
+def test_a_certificate_of_another_host_is_refused_before_the_key_is_sent(
+    authority: trustme.CA, ca_file: str
+) -> None:
+    with tls_service(authority, "example.org") as service:
+        error = asker(service, ca_file=ca_file).error()
+        assert service.requests == []
+    assert "certificate is not valid for this host" in str(error)
+
+
+def test_a_certificate_of_this_host_by_a_known_authority_is_accepted(
+    authority: trustme.CA, ca_file: str
+) -> None:
+    with tls_service(authority, "localhost") as service:
+        assert asker(service, ca_file=ca_file).observation().city == "London"
+
+
+def test_the_authorities_are_those_of_certifi(
+    authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certifi, "where", lambda: ca_file)
+    with tls_service(authority, "localhost") as service:
+        assert asker(service).observation().city == "London"
+
+
+def test_the_environment_cannot_name_other_authorities(
+    authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(name, ca_file)
+    with tls_service(authority, "localhost") as service:
+        assert "(curl 60)" in str(asker(service).error())
+
+
+def test_a_server_without_tls_gets_no_key_over_https(weather: EmbeddedOpenWeatherMap) -> None:
+    asking = Asker(weather.url.replace("http:", "https:"))
+    assert "TLS handshake failed" in str(asking.error())
+    assert asking.pauses == 3
+    assert weather.requests == []
+
+
+def test_a_bundle_of_authorities_that_cannot_be_read_is_named(
+    authority: trustme.CA, tmp_path: Any
+) -> None:
+    with tls_service(authority, "localhost") as service:
+        error = asker(service, ca_file=str(tmp_path / "none.pem")).error()
+    assert "install certifi (curl 77)" in str(error)
+
+
+# Other protocols, and proxies
+
+
+@pytest.mark.parametrize("scheme", ["file", "ftp", "gopher", "dict", "smtp", "scp"])
+def test_no_protocol_but_http_and_https_is_spoken(scheme: str, tmp_path: Any) -> None:
+    reply = tmp_path / "weather"
+    reply.write_bytes(whole_reply(200))
+    asking = Asker(f"{scheme}://localhost{reply}")
+    assert "protocol of OPENWEATHERMAP_URL is not allowed" in str(asking.error())
+    assert asking.pauses == 0
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy", "ALL_PROXY"])
+def test_no_proxy_of_the_environment_takes_the_key_off_this_machine(
+    weather: EmbeddedOpenWeatherMap, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with EmbeddedOpenWeatherMap(api_key=API_KEY) as proxy:
+        monkeypatch.setenv(variable, proxy.address)
+        assert asker(weather).observation().city == "London"
+        assert proxy.requests == []
+
+
+# The key
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(answer(401, b'{"cod":401,"message":"Invalid API key."}'), id="401"),
+        pytest.param(answer(404, b'{"cod":"404"}'), id="404"),
+        pytest.param(answer(502, OPENRESTY_HTML), id="502"),
+        pytest.param(answer(302, b"", {"Location": "http://127.0.0.1:1/"}), id="302"),
+        pytest.param(answer(200, b"{"), id="no JSON"),
+        pytest.param(answer(200, b" " * (MAX_BODY_BYTES + 1)), id="too large"),
+        pytest.param(reset(), id="reset"),
+        pytest.param(Raw(b"garbage\r\n"), id="garbage"),
+        pytest.param(None, id="success"),
+    ],
+)
+def test_the_key_is_in_no_error_log_repr_or_output(
+    weather: EmbeddedOpenWeatherMap,
+    fault: Fault | None,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    if fault is not None:
+        weather.plan.always("weather", fault)
+    client = asker(weather).client()
+    results = list(client.fetch([parse_place("London,GB")]))
+    told = [repr(client), repr(results), caplog.text, *capfd.readouterr()]
+    for result in results:
+        if isinstance(result, Failure):
+            told += [str(result.error), *traceback.format_exception(result.error)]
+    assert weather.requests[0].query["appid"] == API_KEY
+    assert API_KEY not in "\n".join(told)
+
+
+def test_a_retry_is_logged_with_its_place_and_reason(
+    weather: EmbeddedOpenWeatherMap, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="ingest_weather")
+    weather.plan.next("weather", answer(503))
+    asker(weather).observation()
+    (record,) = caplog.records
+    assert record.getMessage().startswith("London,GB: OpenWeatherMap answers 503")
+    assert record.getMessage().endswith("Attempt 2 of 4 in 0.0 s.")
+
+
+# Several places
+
+
+def test_one_bad_place_does_not_stop_the_others(weather: EmbeddedOpenWeatherMap) -> None:
+    results = asker(weather).fetch("London,GB", "Nowhereville,GB", "Paris,FR")
+    assert {r.city for r in results if isinstance(r, Observation)} == {"London", "Paris"}
+    assert [r.place.name for r in results if isinstance(r, Failure)] == ["Nowhereville,GB"]
+
+
+def test_a_stalled_place_delays_no_other(weather: EmbeddedOpenWeatherMap) -> None:
+    weather.plan.when("weather", by_city({"London,GB": stall()}))
+    places = [parse_place(place) for place in ("London,GB", "Paris,FR", "Berlin,DE")]
+    results = asker(weather, concurrency=2).client().fetch(places)
+    arrived = {result.place.name for result in (next(results), next(results))}
+    assert arrived == {"Paris,FR", "Berlin,DE"}
+
+
+def test_places_beyond_the_concurrency_wait_their_turn(weather: EmbeddedOpenWeatherMap) -> None:
+    # Each request is held until a second one is here, so both connections are busy throughout:
+    # a third request at the same time would come over a third connection.
+    noted = Noted(together=threading.Barrier(2))
+    weather.plan.always("weather", noted)
+    places = [str(9_000_000 + number) for number in range(10)]
+    results = asker(weather, concurrency=2).fetch(*places)
+    assert sorted(result.place.name for result in results) == places
+    assert len(noted.ports) == 10
+    assert len(set(noted.ports)) == 2
+
+
+def test_one_connection_serves_one_request_after_the_other(
+    weather: EmbeddedOpenWeatherMap,
+) -> None:
+    noted = Noted()
+    weather.plan.next("weather", noted, answer(503), *[noted] * 3)
+    asker(weather, concurrency=1).fetch("London,GB", "Paris,FR", "Berlin,DE", "Madrid,ES")
+    assert len(noted.ports) == 4
+    assert len(set(noted.ports)) == 1
+
+
+def test_a_place_asked_for_twice_is_answered_twice(weather: EmbeddedOpenWeatherMap) -> None:
+    assert len(asker(weather).fetch("London,GB", "London,GB")) == 2
+
+
+def test_leaving_the_results_early_closes_what_is_open(weather: EmbeddedOpenWeatherMap) -> None:
+    places = [parse_place(place) for place in ("London,GB", "Paris,FR", "Berlin,DE")]
+    results = asker(weather, concurrency=1).client().fetch(places)
+    next(results)
+    results.close()  # type: ignore[attr-defined]  # an iterator to its users
+    assert next(results, None) is None
+    assert weather.count("weather") <= 2
+
+
+def test_a_kept_connection_that_has_died_costs_no_attempt(
+    weather: EmbeddedOpenWeatherMap,
+) -> None:
+    weather.plan.next("weather", Noted(), reset())
+    asking = asker(weather, concurrency=1)
+    results = asking.fetch("London,GB", "Paris,FR")
+    assert all(isinstance(result, Observation) for result in results)
+    assert (weather.count("weather"), asking.pauses) == (3, 0)
+
+
+# No reset: where a kept connection has died, libcurl asks once more by itself over a new one.
+FAULTS = {
+    "fine": None,
+    "out of order": answer(503),
+    "cut": truncate(),
+    "unknown": answer(404, b'{"cod":"404","message":"city not found"}'),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(sorted(FAULTS)), max_size=5), max_size=6),
+    st.integers(min_value=1, max_value=4),
+)
+def test_each_place_has_exactly_one_result_whatever_fails(
+    troubles: list[list[str]], concurrency: int
+) -> None:
+    left = {str(9_000_000 + number): list(trouble) for number, trouble in enumerate(troubles)}
+    expected = {}
+    for place, trouble in left.items():
+        decisive = next((t for t in trouble[:ATTEMPTS] if t in ("fine", "unknown")), None)
+        ended_by = decisive or ("fine" if len(trouble) < ATTEMPTS else "failed")
+        expected[place] = ended_by == "fine"
+
+    def choose(request: Request) -> Fault | None:
+        trouble = left[request.query["id"]]
+        return FAULTS[trouble.pop(0)] if trouble else None
+
+    with EmbeddedOpenWeatherMap(api_key=API_KEY) as service:
+        service.plan.when("weather", choose)
+        results = asker(service, concurrency=concurrency).fetch(*left)
+    assert len(results) == len(left)
+    outcome = {result.place.name: isinstance(result, Observation) for result in results}
+    assert outcome == expected
+
+
+# libcurl's codes
+
+
+def curl_codes() -> dict[str, int]:
+    """All codes of a single transfer that this PycURL knows by name."""
+    outside = ("E_MULTI_", "E_OK", "E_CALL_MULTI_PERFORM", "E_ALREADY_COMPLETE")
+    return {
+        name: getattr(pycurl, name)
+        for name in dir(pycurl)
+        if name.startswith("E_") and not name.startswith(outside)
+    }
+
+
+def test_every_code_of_libcurl_is_classified() -> None:
+    unclassified = {
+        name: code for name, code in curl_codes().items() if code not in curl_handle.CURL_ERRORS
+    }
+    assert curl_codes()
+    assert unclassified == {}
+
+
+@pytest.mark.parametrize("code", sorted(set(curl_codes().values())))
+def test_every_code_of_libcurl_has_a_sentence_that_names_host_and_code(code: int) -> None:
+    host = "api.openweathermap.org"
+    error = curl_handle.curl_error(code, f"https://{host}/", host)
+    assert str(error).startswith("asking api.openweathermap.org failed: ")
+    assert f"(curl {8 if code == 1 else code})." in str(error)
+
+
+def test_a_code_newer_than_this_program_is_still_told() -> None:
+    error = curl_handle.curl_error(4711, "http://127.0.0.1:1/", "127.0.0.1")
+    assert (str(error), error.permanent) == (
+        "asking 127.0.0.1 failed: libcurl failed (curl 4711).",
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "is_permanent"),
+    [(92, False), (95, False), (96, False), (97, False), (99, False), (100, True)],
+)
+def test_codes_that_pycurl_has_no_names_for_are_retried_where_that_can_help(
+    *, code: int, is_permanent: bool
+) -> None:
+    error = curl_handle.curl_error(
+        code, "https://api.openweathermap.org/", "api.openweathermap.org"
+    )
+    assert error.permanent == is_permanent
+    assert str(error).endswith(f"(curl {code}).")
+    assert "libcurl failed" not in str(error)

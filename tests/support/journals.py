@@ -1,0 +1,59 @@
+"""Observations to put into a journal, and a look at what it holds."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ingest.observation import Observation, Place
+
+TARGET = "us-east-1/TIMESTREAM-DEMO.london_weather_information"
+LONDON = Place("London,GB", (("q", "London,GB"),), country="GB")
+PARIS = Place("Paris,FR", (("q", "Paris,FR"),), country="FR")
+T0_MS = 1_604_870_976_000
+MINUTE_MS = 60_000
+
+
+def observed(
+    place: Place = LONDON, time_ms: int = T0_MS, version: int = T0_MS, **values: str
+) -> Observation:
+    """An observation of the place; CurrentTemp and Humidity where no values are given."""
+    city, _, country = place.name.partition(",")
+    values = values or {"CurrentTemp": "12.5", "Humidity": "93"}
+    return Observation(place, city, country, 2643743, time_ms, version, values)
+
+
+def series(count: int, place: Place = LONDON, start_ms: int = T0_MS) -> list[Observation]:
+    """One observation every ten minutes, each of four measures and with a value of its own."""
+    return [
+        observed(
+            place,
+            start_ms + number * 10 * MINUTE_MS,
+            start_ms + number * 10 * MINUTE_MS,
+            CurrentTemp=f"{number}.25",
+            TempFeelsLike=str(number - 2),
+            Humidity=str(number % 100),
+            Pressure=str(1000 + number % 30),
+        )
+        for number in range(count)
+    ]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The journal's file through a connection of the test's own."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        yield db
+
+
+def query(path: Path, sql: str, *values: object) -> list[Any]:
+    with opened(path) as db:
+        return db.execute(sql, values).fetchall()
+
+
+def states(path: Path) -> dict[str, int]:
+    """state -> how many rows; checks the file's integrity on the way."""
+    with opened(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return dict(db.execute("SELECT state, count(*) FROM observation GROUP BY state"))

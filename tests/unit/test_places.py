@@ -1,0 +1,328 @@
+"""One place or many, from a setting or a file: what is read, and what is said of what is wrong."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedded.openweathermap import EmbeddedOpenWeatherMap
+from ingest.observation import Place, parse_place
+from ingest.places import NAMED, Places, read_places
+from tests.conftest import ROOT, Program
+
+cities = st.builds(
+    "{},{}".format,
+    st.text("abcdefghijklmnopqrstuvwxyzäöüé -'", min_size=1).filter(lambda name: name.strip("-' ")),
+    st.sampled_from(["GB", "FR", "de", "UK"]),
+)
+ids = st.integers(1, 9_999_999_999).map(str)
+coordinates = st.builds(
+    "{}{:.4f}, {:.3f}".format, st.sampled_from(["", "+"]), st.floats(0, 90), st.floats(-180, 180)
+)
+zips = st.builds("zip:{},{}".format, st.from_regex(r"[A-Z0-9]{1,8}", fullmatch=True), st.just("GB"))
+any_place = st.one_of(cities, ids, coordinates, zips)
+
+
+def written(folder: Path, text: str | bytes, name: str = "places.txt") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def names(value: str, folder: Path) -> list[str]:
+    return list(read_places(value, folder).names)
+
+
+def complaint(value: str, folder: Path) -> str:
+    with pytest.raises(ValueError, match=r".") as caught:
+        read_places(value, folder)
+    return str(caught.value)
+
+
+# Lists of places
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("London,GB", (("q", "London,GB"),)),
+        ("Portland,OR,US", (("q", "Portland,OR,US"),)),
+        ("2643743", (("id", "2643743"),)),
+        ("51.5085,-0.1257", (("lat", "51.5085"), ("lon", "-0.1257"))),
+        ("zip:SW1A,GB", (("zip", "SW1A,GB"),)),
+        ("Zürich,CH", (("q", "Zürich,CH"),)),
+    ],
+)
+def test_each_form_is_read_from_the_setting_and_from_a_file_alike(
+    tmp_path: Path, text: str, query: tuple[tuple[str, str], ...]
+) -> None:
+    written(tmp_path, text)
+    for value in (text, "@places.txt"):
+        (place,) = read_places(value, tmp_path)
+        assert (place.name, place.query) == (text, query)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "London,GB;2643743;zip:SW1A,GB",
+        "London,GB\n2643743\nzip:SW1A,GB",
+        " London,GB ;\r\n 2643743;; zip:SW1A,GB ; \n",
+        ";London,GB\n;\n2643743\r\nzip:SW1A,GB",
+    ],
+)
+def test_semicolons_and_newlines_stand_between_places(tmp_path: Path, value: str) -> None:
+    assert names(value, tmp_path) == ["London,GB", "2643743", "zip:SW1A,GB"]
+
+
+@given(st.lists(any_place, min_size=1, max_size=20))
+def test_every_place_is_kept_once_in_its_order_and_reads_back_the_same(texts: list[str]) -> None:
+    first: dict[tuple[tuple[str, str], ...], Place] = {}
+    for text in texts:
+        place = parse_place(text)
+        first.setdefault(place.query, place)
+    assert list(read_places(";".join(texts), Path("/"))) == list(first.values())
+
+
+@pytest.mark.parametrize("value", ["", ";", " \n;\n", "@places.txt"])
+def test_a_list_without_a_place_is_refused(tmp_path: Path, value: str) -> None:
+    written(tmp_path, "# none yet\n\n")
+    assert complaint(value, tmp_path) == "it names no place"
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("London,GB\nZürich,CH\n東京,JP\n", id="plain"),
+        pytest.param("London,GB\nZürich,CH\n東京,JP", id="no newline at the end"),
+        pytest.param("\ufeffLondon,GB\nZürich,CH\n東京,JP\n", id="byte order mark"),
+        pytest.param("London,GB\r\nZürich,CH\r\n東京,JP\r\n", id="CRLF"),
+        pytest.param("# Europe\nLondon,GB\n  # more\nZürich,CH\n#Asia\n東京,JP\n", id="comments"),
+        pytest.param("London,GB # home\nZürich,CH#lake\n東京,JP\t# far\n", id="trailing comments"),
+        pytest.param("\n\nLondon,GB\n \n\t\nZürich,CH\n\n東京,JP\n\n", id="blank lines"),
+        pytest.param("  London,GB\t\nZürich, CH\n\t東京,JP ", id="white space"),
+    ],
+)
+def test_a_file_has_one_place_a_line(tmp_path: Path, text: str) -> None:
+    written(tmp_path, text)
+    found = [name.replace(", ", ",") for name in names("@places.txt", tmp_path)]
+    assert found == ["London,GB", "Zürich,CH", "東京,JP"]
+
+
+def test_files_and_places_mix_in_the_order_they_are_named(tmp_path: Path) -> None:
+    written(tmp_path, "Paris,FR\nBerlin,DE\n", "europe.txt")
+    written(tmp_path, "Tokyo,JP\n", "asia.txt")
+    value = "London,GB; @europe.txt\n2643743;@ asia.txt ;zip:SW1A,GB"
+    assert names(value, tmp_path) == [
+        "London,GB",
+        "Paris,FR",
+        "Berlin,DE",
+        "2643743",
+        "Tokyo,JP",
+        "zip:SW1A,GB",
+    ]
+
+
+def test_a_file_is_looked_for_in_the_given_folder_unless_its_path_is_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lists").mkdir()
+    path = written(tmp_path / "lists", "London,GB")
+    monkeypatch.chdir("/")
+    assert names("@lists/places.txt", tmp_path) == ["London,GB"]
+    assert names(f"@{path}", Path("/nowhere")) == ["London,GB"]
+
+
+def test_a_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, "London,GB")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert names("@~/places.txt", Path("/nowhere")) == ["London,GB"]
+
+
+def test_the_home_of_nobody_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    said = complaint("@~no-such-user/places.txt;Atlantis", tmp_path)
+    assert "@~no-such-user/places.txt cannot be read: there is no such home folder" in said
+    assert "'Atlantis' is not a place" in said
+
+
+def test_a_files_path_in_a_file_is_no_place(tmp_path: Path) -> None:
+    path = written(tmp_path, "@places.txt\n")
+    assert f"{path}, line 1: '@places.txt' is not a place" in complaint("@places.txt", tmp_path)
+
+
+# What is wrong
+
+
+def test_a_bad_line_is_named_by_file_and_line(tmp_path: Path) -> None:
+    path = written(tmp_path, "\ufeff# Europe\r\nLondon,GB\r\n\r\nAtlantis # sunk\r\n91,0\r\n")
+    said = complaint("@places.txt", tmp_path)
+    assert f"{path}, line 4: 'Atlantis' is not a place" in said
+    assert f"{path}, line 5: '91,0' is outside -90..90 degrees" in said
+    assert "London" not in said.replace("(London,GB)", "")
+
+
+def test_a_bad_place_of_the_setting_itself_has_no_file_to_name(tmp_path: Path) -> None:
+    assert complaint("Atlantis", tmp_path).startswith("'Atlantis' is not a place: ")
+
+
+@pytest.mark.parametrize("count", [1, NAMED, NAMED + 1, 500])
+def test_the_first_ten_bad_lines_are_told_and_the_others_counted(
+    tmp_path: Path, count: int
+) -> None:
+    path = written(tmp_path, "".join(f"bad {n}\nLondon,GB\n" for n in range(count)))
+    said = complaint("@places.txt", tmp_path)
+    told = [number for number in range(count) if f"{path}, line {2 * number + 1}: " in said]
+    assert told == list(range(min(count, NAMED)))
+    assert said.endswith(f"; and {count - NAMED} more") == (count > NAMED)
+
+
+def test_problems_of_all_files_and_places_are_told_together(tmp_path: Path) -> None:
+    path = written(tmp_path, "Atlantis\n")
+    said = complaint("@none.txt;-1;@places.txt", tmp_path)
+    assert f"{tmp_path / 'none.txt'} cannot be read: No such file or directory" in said
+    assert "'-1' is not a place" in said
+    assert f"{path}, line 1: 'Atlantis'" in said
+
+
+@pytest.mark.parametrize("value", ["@", "@ ", "@."])
+def test_a_folder_is_no_file(tmp_path: Path, value: str) -> None:
+    assert complaint(value, tmp_path) == f"{tmp_path} cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("content", "number"),
+    [
+        pytest.param(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 1, id="picture"),
+        pytest.param(b"Z\xc3\xbcrich,CH\nParis,FR\nZ\xfcrich,CH\n", 3, id="Latin-1"),
+        pytest.param("London,GB\n".encode("utf-16"), 1, id="UTF-16"),
+    ],
+)
+def test_a_line_that_is_not_utf_8_is_named(tmp_path: Path, content: bytes, number: int) -> None:
+    path = written(tmp_path, content)
+    assert f"{path}, line {number} is not UTF-8" in complaint("@places.txt", tmp_path)
+
+
+def test_what_cannot_be_printed_is_shown_escaped(tmp_path: Path) -> None:
+    path = written(tmp_path, b"London\0,GB\n\x1b[2JParis,FR\n")
+    said = complaint("@places.txt", tmp_path)
+    assert f"{path}, line 1: 'London\\x00,GB' holds characters that cannot be printed" in said
+    assert f"{path}, line 2: '\\x1b[2JParis,FR' holds" in said
+    assert said.isprintable()
+
+
+# Places named twice
+
+
+def warning(caplog: pytest.LogCaptureFixture) -> str:
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    return record.getMessage()
+
+
+def test_a_place_named_twice_is_asked_for_once_and_told_with_its_lines(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path, "London,GB\nParis,FR\n\n  London,GB # again\n2643743\n")
+    assert names("@places.txt", tmp_path) == ["London,GB", "Paris,FR", "2643743"]
+    assert warning(caplog) == (
+        "Named more than once, and asked for once: "
+        f"London,GB ({path}, line 4; first: {path}, line 1)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("Paris,FR;Paris,FR", "Paris,FR"),
+        ("Paris,FR;@places.txt", "Paris,FR ({path}, line 1)"),
+        ("@places.txt;Paris,FR", "Paris,FR (first: {path}, line 1)"),
+        ("@places.txt;@places.txt", "Paris,FR ({path}, line 1; first: {path}, line 1)"),
+    ],
+)
+def test_where_a_place_stands_is_told_where_it_is_in_a_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, value: str, told: str
+) -> None:
+    path = written(tmp_path, "Paris,FR\n")
+    assert names(value, tmp_path) == ["Paris,FR"]
+    expected = told.format(path=path)
+    assert warning(caplog) == f"Named more than once, and asked for once: {expected}."
+
+
+def test_of_many_named_twice_the_first_ten_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = [str(number) for number in range(1, 101)]
+    assert names(";".join(ids + ids), tmp_path) == ids
+    assert warning(caplog).endswith(": 1; 2; 3; 4; 5; 6; 7; 8; 9; 10; and 90 more.")
+
+
+def test_the_same_spot_in_another_form_is_another_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(names("London,GB;2643743;51.5085,-0.1257", tmp_path)) == 3
+    assert caplog.records == []
+
+
+# Places as a sequence
+
+
+def test_places_are_a_sequence_of_what_their_names_mean() -> None:
+    places = Places(["London,GB", "2643743", "zip:SW1A,GB"])
+    assert len(places) == 3
+    assert places[0] == parse_place("London,GB")
+    assert places[-1] == parse_place("zip:SW1A,GB")
+    assert list(places) == [parse_place(name) for name in places.names]
+    assert list(reversed(places)) == list(places)[::-1]
+    assert parse_place("2643743") in places
+    assert parse_place("2643744") not in places
+    assert places.index(parse_place("2643743")) == 1
+    with pytest.raises(IndexError):
+        places[3]
+
+
+def test_a_slice_of_places_is_places() -> None:
+    places = Places(["London,GB", "2643743", "zip:SW1A,GB"])
+    assert places[1:] == Places(["2643743", "zip:SW1A,GB"])
+    assert hash(places[:]) == hash(places)
+    assert places != Places(["2643743"])
+    assert places != ["London,GB", "2643743", "zip:SW1A,GB"]
+
+
+def test_the_repr_of_many_places_stays_short() -> None:
+    assert repr(Places(["London,GB"])) == "Places(['London,GB'])"
+    assert repr(Places([str(number) for number in range(1, 10_001)])) == (
+        "Places(['1', '2', '3', '4', '5', '6', '7', '8', '9', '10'], ...)"
+    )
+
+
+# From the program's start
+
+
+def asked(weather: EmbeddedOpenWeatherMap) -> list[str]:
+    return sorted(request.query["q"] for request in weather.requests)
+
+
+def test_place_on_the_command_line_is_a_file_of_the_current_folder(
+    program: Program, weather: EmbeddedOpenWeatherMap, tmp_path: Path
+) -> None:
+    (tmp_path / "here").mkdir()
+    written(tmp_path / "here", "Paris,FR\nBerlin,DE\n")
+    run = program.run(
+        *("--place", "@places.txt", "--place", "London,GB"),
+        env={"WEATHER_PLACES": "Nowhere,XX"},
+        cwd=str(tmp_path / "here"),
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert asked(weather) == ["Berlin,DE", "London,GB", "Paris,FR"]
+
+
+def test_a_file_of_the_setting_is_relative_to_the_programs_folder(program: Program) -> None:
+    run = program.run(env={"WEATHER_PLACES": "@no-such-places.txt"})
+    assert run.returncode == 78
+    said = f"{ROOT / 'no-such-places.txt'} cannot be read: No such file or directory."
+    assert f"WEATHER_PLACES (from the environment): {said}" in run.stderr

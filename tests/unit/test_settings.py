@@ -1,0 +1,684 @@
+"""Settings: where each comes from, what is wrong with them, and that no key is ever shown."""
+
+import json
+import os
+import pickle
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from embedded.aws import EmbeddedAws
+from ingest.deadline import Deadline
+from ingest.errors import AccessError, DeliveryError, SettingsError, Status
+from ingest.observation import DEFAULT_MEASURES, MEASURES, parse_place
+from ingest.places import Places
+from ingest.reporting.logs import redact
+from ingest.settings import sources as settings
+from ingest.settings.sources import (
+    DECLARED,
+    DEFAULT_URL,
+    Settings,
+    fetch_secret,
+    is_loopback,
+    load_settings,
+    parse_secret,
+    read_sources,
+)
+from tests.conftest import API_KEY, SECRET_ID
+
+ROOT = settings.HOME
+KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+KEY_ALONE = {"OPENWEATHERMAP_API_KEY": KEY}
+NO_SECRET = {"WEATHER_SECRET_ID": "", **KEY_ALONE}
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No .env of whoever runs the tests, and no environment that a test left."""
+    monkeypatch.setattr(settings, "HOME", tmp_path / "home")
+    for name in [name for name in os.environ if name.startswith(("AWS_", *settings.PREFIXES))]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Callable[[str | bytes], Path]:
+    def write(content: str | bytes) -> Path:
+        path = tmp_path / "settings.env"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def read(
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+    command_line: Mapping[str, str] | None = None,
+    secret: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings of these sources; the secret is at hand, whatever its name."""
+    sources = read_sources(KEY_ALONE if environ is None else environ, env_file, command_line)
+    return sources.settings(lambda _: dict(secret or {}))
+
+
+def problems(*sources: Any, **named: Any) -> str:
+    """What is said of settings that are wrong; never a word of the key."""
+    with pytest.raises(SettingsError) as caught:
+        read(*sources, **named)
+    assert caught.value.status is Status.CONFIG
+    assert KEY not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_key_alone_is_enough() -> None:
+    found = vars(read())
+    expected = {
+        "secret_id": "weather-ingest",
+        "api_key": KEY,
+        "url": DEFAULT_URL,
+        "places": Places(["London,GB"]),
+        "units": "metric",
+        "measures": DEFAULT_MEASURES,
+        "database": "TIMESTREAM-DEMO",
+        "table": "london_weather_information",
+        "endpoint_url": "",
+        "timeout_s": 10.0,
+        "deadline_s": 120.0,
+        "log_level": "",
+        "log_format": "text",
+    }
+    assert {name: found[name] for name in expected} == expected
+
+
+LAYERS = ("command line", "environment", ".env", "secret")
+
+
+@pytest.mark.parametrize(
+    ("stronger", "weaker"),
+    [(one, other) for place, one in enumerate(LAYERS) for other in LAYERS[place + 1 :]],
+)
+def test_the_stronger_source_wins(
+    stronger: str, weaker: str, env_file: Callable[[str | bytes], Path]
+) -> None:
+    values = {stronger: "London,GB", weaker: "Paris,FR"}
+    layers = {name: {"WEATHER_PLACES": values[name]} if name in values else {} for name in LAYERS}
+    dotenv = "".join(f"{name}={text}\n" for name, text in layers[".env"].items())
+    found = read(
+        {**KEY_ALONE, **layers["environment"]},
+        env_file(dotenv),
+        layers["command line"],
+        layers["secret"],
+    )
+    assert list(found.places) == [parse_place("London,GB")]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_each_source_wins_over_the_default(
+    layer: str, env_file: Callable[[str | bytes], Path]
+) -> None:
+    values: dict[str, dict[str, str]] = {name: {} for name in LAYERS}
+    values[layer] = {"WEATHER_UNITS": "imperial"}
+    dotenv = "".join(f"{name}={text}\n" for name, text in values[".env"].items())
+    found = read(
+        {**KEY_ALONE, **values["environment"]},
+        env_file(dotenv),
+        values["command line"],
+        values["secret"],
+    )
+    assert found.units == "imperial"
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+def test_an_empty_setting_counts_as_not_set(blank: str) -> None:
+    found = read({**KEY_ALONE, "WEATHER_UNITS": blank}, secret={"WEATHER_UNITS": "standard"})
+    assert found.units == "standard"
+
+
+def test_a_problem_names_the_source_that_the_value_came_from() -> None:
+    said = problems({**KEY_ALONE, "WEATHER_UNITS": " "}, secret={"WEATHER_UNITS": "kelvin"})
+    assert "WEATHER_UNITS (from the secret 'weather-ingest'): 'kelvin' is not one of" in said
+
+
+def test_white_space_around_a_setting_is_taken_off() -> None:
+    found = read({"OPENWEATHERMAP_API_KEY": f" {KEY}\n", "WEATHER_UNITS": " standard "})
+    assert (found.api_key, found.units) == (KEY, "standard")
+
+
+def test_all_problems_stand_in_one_message(env_file: Callable[[str | bytes], Path]) -> None:
+    said = problems(
+        {"WEATHER_UNIT": "metric", "WEATHER_DEADLINE_SECONDS": "soon"},
+        env_file("WEATHER_UNITS=kelvin\nTIMESTREAM_TABEL=x\n"),
+        {"WEATHER_PLACES": "Atlantis"},
+        {"TIMESTREAM_TABLE": "x", "WEATHER_SECRET_ID": "other"},
+    )
+    assert said.startswith("The settings have 8 problems:\n  - ")
+    assert said.count("\n  - ") == 8
+    for expected in (
+        "the environment has an unknown setting WEATHER_UNIT: did you mean WEATHER_UNITS?",
+        "settings.env has an unknown setting TIMESTREAM_TABEL: did you mean TIMESTREAM_TABLE?",
+        "WEATHER_DEADLINE_SECONDS (from the environment): 'soon' is not a number of seconds.",
+        "settings.env): 'kelvin' is not one of standard, metric, imperial.",
+        "WEATHER_PLACES (from the command line): 'Atlantis' is not a place",
+        "TIMESTREAM_TABLE (from the secret 'weather-ingest'): 'x' is not 3 to 256 letters",
+        "OPENWEATHERMAP_API_KEY is missing",
+        "WEATHER_SECRET_ID stands in the secret 'weather-ingest'",
+    ):
+        assert expected in said
+
+
+def test_one_problem_is_one_sentence() -> None:
+    said = problems({**KEY_ALONE, "WEATHER_UNITS": "IMPERIAL"})
+    assert said == (
+        "The settings are wrong: WEATHER_UNITS (from the environment): 'IMPERIAL' is not one of "
+        "standard, metric, imperial."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("WEATHER_PLACE", "WEATHER_PLACES"),
+        ("weather_places", None),
+        ("WEATHER_Units", "WEATHER_UNITS"),
+        ("OPENWEATHERMAP_KEY", "OPENWEATHERMAP_API_KEY"),
+        ("OPENWEATHERMAP_API_KEY_", "OPENWEATHERMAP_API_KEY"),
+        ("TIMESTREAM_DATABSE", "TIMESTREAM_DATABASE"),
+        ("INFLUXDB_0123456789", ""),
+    ],
+)
+@pytest.mark.parametrize("layer", ["environment", ".env", "secret"])
+def test_an_unknown_name_is_told_in_each_source(
+    layer: str, name: str, suggestion: str | None, env_file: Callable[[str | bytes], Path]
+) -> None:
+    extra = {layer: {name: "x"}}
+    sources = (
+        {**KEY_ALONE, **extra.get("environment", {})},
+        env_file("".join(f"{each}=x\n" for each in extra.get(".env", {}))),
+        None,
+        extra.get("secret"),
+    )
+    if suggestion is None:  # other programs' names are none of our business
+        read(*sources)
+        return
+    said = problems(*sources)
+    assert f"has an unknown setting {name}" in said
+    assert said.endswith(f": did you mean {suggestion}?" if suggestion else f"{name}.")
+    source = {"environment": "the environment", ".env": "settings.env", "secret": "the secret"}
+    assert source[layer] in said
+
+
+def test_an_unknown_name_is_shown_in_ascii() -> None:
+    assert r"WEATHER_\x1b\u202e" in problems(secret={"WEATHER_\x1b\u202e": "x"})
+
+
+WRONG = {
+    "OPENWEATHERMAP_API_KEY": (f"{KEY} {KEY}", f"{KEY}é", f"{KEY}\x00"),
+    "OPENWEATHERMAP_URL": ("ftp://x/", "x", "https://"),
+    "WEATHER_SECRET_ID": ("a\x00b", "a\nb"),
+    "WEATHER_PLACES": (";", "London", "London,GB;Atlantis", "@places.txt"),
+    "WEATHER_UNITS": ("kelvin", "METRIC"),
+    "WEATHER_MEASURES": ("Humidty", "humidity", ",", "All", "CurrentTemp;Humidity", "Wind"),
+    "TIMESTREAM_DATABASE": ("ab", "a" * 257, "with space", "x/y/z", "großartig"),
+    "TIMESTREAM_TABLE": ("ab", "a" * 257, "a;b;c"),
+    "TIMESTREAM_ENDPOINT_URL": ("http://cell.example/", "cell.example", "https://a/?b"),
+    "WEATHER_TIMEOUT_SECONDS": ("0", "-1", "nan", "inf", "1e999", "ten", "10s", "86401"),
+    "WEATHER_DEADLINE_SECONDS": ("0", "-0.5", "nan", "2 minutes", "1e9"),
+    "OPENWEATHERMAP_CALLS_PER_MINUTE": ("0", "-1", "1.5", "many", "1000001"),
+    "WEATHER_CONCURRENCY": ("0", "501", "x"),
+    "WEATHER_WRITERS": ("0", "33", "x"),
+    "WEATHER_JOURNAL": ("journal.sqlite3", "./j", "OFF"),
+    "WEATHER_JOURNAL_DAYS": ("-1", "1.5", "many", "100000"),
+    "HEALTHCHECK_URL": ("http://hc.example/1", "https://hc.example/?k=1", "hc"),
+    "LOG_LEVEL": ("LOUD", "10"),
+    "LOG_FORMAT": ("xml", "JSON"),
+}
+
+
+def test_each_setting_has_wrong_values_here() -> None:
+    assert DECLARED.keys() <= WRONG.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name in DECLARED for value in WRONG.get(name, ())]
+)
+def test_a_wrong_value_is_told_with_its_name_and_source(name: str, value: str) -> None:
+    said = problems({**KEY_ALONE, name: value})
+    assert said.startswith(f"The settings are wrong: {name} (from the environment): ")
+    assert said.endswith((".", "?"))
+    assert not said.endswith(("..", "?."))
+
+
+RIGHT = [
+    ("WEATHER_TIMEOUT_SECONDS", "0.5", "timeout_s", 0.5),
+    ("WEATHER_DEADLINE_SECONDS", "86400", "deadline_s", 86400.0),
+    ("WEATHER_MEASURES", "all", "measures", tuple(MEASURES)),
+    ("WEATHER_MEASURES", "Humidity, Condition,Humidity,", "measures", ("Humidity", "Condition")),
+    ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+    ("LOG_FORMAT", "json", "log_format", "json"),
+    ("TIMESTREAM_TABLE", "a.b", "table", "a.b"),
+    (
+        "WEATHER_PLACES",
+        "London,GB; 2643743\n\nParis,FR;;London,GB",
+        "places",
+        Places(["London,GB", "2643743", "Paris,FR"]),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "attribute", "value"), RIGHT)
+def test_a_right_value_is_read(name: str, text: str, attribute: str, value: object) -> None:
+    assert getattr(read({**KEY_ALONE, name: text}), attribute) == value
+
+
+def test_each_unknown_measure_and_place_is_told() -> None:
+    said = problems(
+        {**KEY_ALONE, "WEATHER_MEASURES": "Humidty,Qqqq", "WEATHER_PLACES": "Atlantis;-1"}
+    )
+    assert "no measure Humidty: did you mean Humidity?" in said
+    assert "no measure Qqqq." in said
+    assert "'Atlantis' is not a place" in said
+    assert "'-1' is not a place" in said
+
+
+ALLOWED_URLS = [
+    "https://api.openweathermap.org/data/2.5/weather",
+    "https://pro.openweathermap.org",
+    "https://weather.example:8443/a%20b/",
+    "http://localhost/",
+    "http://localhost:8080/data/2.5/weather",
+    "http://127.0.0.1:1/",
+    "http://127.1.2.3/",
+    "http://[::1]:8080/",
+    "https://[2001:db8::1]/",
+]
+REFUSED_URLS = [
+    "http://api.openweathermap.org/data/2.5/weather",
+    "http://127.0.0.1.evil.example/",
+    "http://localhost.evil.example/",
+    "http://127.0.0.1:80@evil.example/",
+    "http://evil.example[::1]/",
+    "http://[::1]evil.example/",
+    "http://[::1]@evil.example/",
+    "http://evil.example\\@127.0.0.1/",
+    "http://evil.example#@127.0.0.1/",
+    "http://evil.example?@127.0.0.1/",
+    "http://127.0.0.1 .evil.example/",
+    "http://127.0.0.1\r\nHost:evil/",
+    "http://0.0.0.0/",
+    "http://2130706433/",
+    "http://127.1/",
+    "http://169.254.169.254/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[fe80::1%25eth0]/",
+    "https://user@weather.example/",
+    "https://user:password@weather.example/",
+    "https://weather.example/?appid=1",
+    "https://weather.example?",
+    "https://weather.example/#top",
+    "https://weather.example:99999/",
+    "https://weather.example:port/",
+    "https://:443/",
+    "https:///path",
+    "https://./",
+    "https://[::1",
+    "https://[]/",
+    "https://wéather.example/",
+    "https://weather.example/\x00",
+    "HTTPS://weather.example/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1/",
+    "//weather.example/",
+]
+
+
+@pytest.mark.parametrize("url", ALLOWED_URLS)
+@pytest.mark.parametrize("name", ["OPENWEATHERMAP_URL", "TIMESTREAM_ENDPOINT_URL"])
+def test_https_and_http_on_loopback_are_allowed(name: str, url: str) -> None:
+    found = read({**KEY_ALONE, name: url})
+    assert url in (found.url, found.endpoint_url)
+
+
+@pytest.mark.parametrize("url", REFUSED_URLS)
+@pytest.mark.parametrize("name", ["OPENWEATHERMAP_URL", "TIMESTREAM_ENDPOINT_URL"])
+def test_urls_that_would_leak_the_key_or_mislead_are_refused(name: str, url: str) -> None:
+    assert f"{name} (from the environment): " in problems({**KEY_ALONE, name: url})
+
+
+def test_a_refused_url_is_not_repeated() -> None:
+    """It may hold a password or a key."""
+    said = problems({**KEY_ALONE, "OPENWEATHERMAP_URL": "https://me:hunter2@x.example/?appid=k9"})
+    assert "hunter2" not in said
+    assert "k9" not in said
+
+
+@given(st.text())
+@example("127.0.0.1\n")
+def test_nothing_but_this_machine_is_loopback(host: str) -> None:
+    assert not is_loopback(host) or re.fullmatch(r"localhost|::1|127[.\d]+", host)
+
+
+def test_a_missing_key_is_told_with_where_it_was_looked_for(
+    env_file: Callable[[str | bytes], Path],
+) -> None:
+    said = problems({"HOME": "/"}, env_file("LOG_LEVEL=INFO"), secret={"other": "x"})
+    assert re.fullmatch(
+        r"The settings are wrong: OPENWEATHERMAP_API_KEY is missing: it is not in "
+        r"the environment, nor in .*settings\.env, nor in the secret 'weather-ingest'\. "
+        r"Put it into the secret's JSON object, .*, or let ingest_weather\.py setup do so\.",
+        said,
+    )
+
+
+def test_a_missing_key_without_a_secret_is_told() -> None:
+    said = problems({"WEATHER_SECRET_ID": ""})
+    assert (
+        "OPENWEATHERMAP_API_KEY is missing: it is not in the environment. Put it into the" in said
+    )
+
+
+def never(secret_id: str) -> dict[str, str]:
+    raise AssertionError(f"the secret {secret_id!r} was read")
+
+
+def test_no_secret_is_read_where_its_id_is_empty(env_file: Callable[[str | bytes], Path]) -> None:
+    assert read_sources(NO_SECRET).settings(never).secret_id == ""
+    dotenv = env_file("WEATHER_SECRET_ID=\n")
+    assert read_sources(KEY_ALONE, dotenv).settings(never).secret_id == ""
+    over = env_file("WEATHER_SECRET_ID=from-the-file\n")
+    assert read_sources(NO_SECRET, over).settings(never).secret_id == ""
+
+
+def test_the_secret_is_read_once_by_the_configured_id() -> None:
+    asked: list[str] = []
+
+    def secret(secret_id: str) -> dict[str, str]:
+        asked.append(secret_id)
+        return KEY_ALONE
+
+    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:w-AbCdEf"
+    assert read_sources({"WEATHER_SECRET_ID": arn}).settings(secret).api_key == KEY
+    assert asked == [arn]
+
+
+def test_the_secret_cannot_name_another_secret() -> None:
+    said = problems(secret={"WEATHER_SECRET_ID": "other"})
+    assert "WEATHER_SECRET_ID stands in the secret 'weather-ingest'; it belongs into" in said
+
+
+def test_a_secret_that_cannot_be_read_keeps_its_own_status() -> None:
+    def denied(_: str) -> dict[str, str]:
+        raise AccessError("denied.")
+
+    with pytest.raises(AccessError, match=r"^denied\.$"):
+        read_sources({}).settings(denied)
+
+
+def test_a_secret_that_cannot_be_read_stands_beside_the_other_problems() -> None:
+    def denied(_: str) -> dict[str, str]:
+        raise DeliveryError("Secrets Manager is away.")
+
+    with pytest.raises(SettingsError) as caught:
+        read_sources({"WEATHER_UNITS": "x"}).settings(denied)
+    assert "2 problems" in str(caught.value)
+    assert "Secrets Manager is away." in str(caught.value)
+    assert "API_KEY is missing" not in str(caught.value)  # nobody knows
+
+
+ENV_FILES = {
+    "plain": f"OPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard\n",
+    "quotes and export": f"export OPENWEATHERMAP_API_KEY='{KEY}'\nWEATHER_UNITS=\"standard\"\n",
+    "comments and blank lines": f"# a\n\nOPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard # b",
+    "white space": f"  OPENWEATHERMAP_API_KEY = {KEY}  \n WEATHER_UNITS= standard\n",
+    "a byte order mark": f"\ufeffOPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard\n",
+    "lines that end in CR LF": f"OPENWEATHERMAP_API_KEY={KEY}\r\nWEATHER_UNITS=standard\r\n",
+    "names of others": f"FOO=1\nOPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard\nfoo.bar=2\n",
+    "the last of two": f"OPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=x\nWEATHER_UNITS=standard\n",
+}
+
+
+@pytest.mark.parametrize("content", ENV_FILES.values(), ids=ENV_FILES.keys())
+def test_an_env_file_is_read_in_each_usual_form(
+    content: str, env_file: Callable[[str | bytes], Path]
+) -> None:
+    found = read({"WEATHER_SECRET_ID": ""}, env_file(content))
+    assert (found.api_key, found.units) == (KEY, "standard")
+
+
+def test_places_stand_on_lines_of_their_own_in_quotes(
+    env_file: Callable[[str | bytes], Path],
+) -> None:
+    found = read(KEY_ALONE, env_file('WEATHER_PLACES="London,GB\nParis,FR\n"\n'))
+    assert [place.name for place in found.places] == ["London,GB", "Paris,FR"]
+
+
+BROKEN_ENV_FILES = {
+    "not UTF-8": (b"WEATHER_UNITS=\xff\n", r"settings\.env is not UTF-8 \(byte 14\)\."),
+    "UTF-16": ("WEATHER_UNITS=metric".encode("utf-16"), r"settings\.env is not UTF-8 \(byte 0\)\."),
+    "a line that is no assignment": (
+        "LOG_LEVEL=INFO\nthis is no setting\n",
+        r"settings\.env, line 2: write NAME=value\.",
+    ),
+    "a name without a value": (
+        f"LOG_LEVEL=INFO\nOPENWEATHERMAP_API_KEY\n{KEY}\n",
+        r"settings\.env, line 2: write NAME=value\.",
+    ),
+    "an open quote": ('WEATHER_UNITS="metric\n', r"settings\.env, line 1: write NAME=value\."),
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), BROKEN_ENV_FILES.values(), ids=BROKEN_ENV_FILES.keys()
+)
+def test_a_broken_env_file_is_told(
+    content: str | bytes, message: str, env_file: Callable[[str | bytes], Path]
+) -> None:
+    assert re.search(message, problems(KEY_ALONE, env_file(content)))
+
+
+def test_an_env_file_that_was_named_and_is_missing_is_told(tmp_path: Path) -> None:
+    said = problems(KEY_ALONE, tmp_path / "none.env")
+    assert said.endswith("none.env cannot be read: No such file or directory.")
+
+
+def test_an_env_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    assert "cannot be read: Is a directory." in problems(KEY_ALONE, tmp_path)
+
+
+def test_the_env_file_beside_the_program_is_read_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "HOME", tmp_path)
+    assert read().units == "metric"
+    (tmp_path / ".env").write_text("WEATHER_UNITS=imperial\n")
+    assert read().units == "imperial"
+
+
+def test_the_env_file_gives_boto3_what_the_environment_lacks(
+    monkeypatch: pytest.MonkeyPatch, env_file: Callable[[str | bytes], Path]
+) -> None:
+    monkeypatch.setattr(os, "environ", {"AWS_PROFILE": "theirs"})
+    sources = read_sources(
+        os.environ,
+        env_file("AWS_REGION=eu-west-1\nAWS_PROFILE=ours\nAWS_CA_BUNDLE=\nLOG_LEVEL=INFO\n"),
+    )
+    assert os.environ == {"AWS_PROFILE": "theirs"}
+    sources.export_aws()
+    assert os.environ == {"AWS_PROFILE": "theirs", "AWS_REGION": "eu-west-1"}
+
+
+def test_times_are_known_before_the_secret_is_read() -> None:
+    sources = read_sources({"WEATHER_TIMEOUT_SECONDS": "3", "WEATHER_DEADLINE_SECONDS": "soon"})
+    assert sources.seconds("WEATHER_TIMEOUT_SECONDS") == 3.0
+    assert sources.seconds("WEATHER_DEADLINE_SECONDS") == 120.0  # told later, by `settings`
+
+
+SECRETS = {
+    "strings": ({"OPENWEATHERMAP_API_KEY": KEY, "WEATHER_TIMEOUT_SECONDS": "7"}, "7"),
+    "an int": ({"WEATHER_TIMEOUT_SECONDS": 7}, "7"),
+    "a float": ({"WEATHER_TIMEOUT_SECONDS": 7.5}, "7.5"),
+    "null is not set": ({"WEATHER_TIMEOUT_SECONDS": None}, None),
+    "names of others may hold anything": ({"rotation": {"a": [1]}, "ok": True}, None),
+    "empty": ({}, None),
+}
+
+
+@pytest.mark.parametrize(("secret", "timeout"), SECRETS.values(), ids=SECRETS.keys())
+@pytest.mark.parametrize("binary", [False, True], ids=["SecretString", "SecretBinary"])
+def test_a_secret_is_a_json_object_of_strings_and_numbers(
+    secret: dict[str, object], timeout: str | None, binary: bool
+) -> None:
+    body = json.dumps(secret)
+    texts = parse_secret(body.encode() if binary else body, "s")
+    assert texts.get("WEATHER_TIMEOUT_SECONDS") == timeout
+    assert all(isinstance(text, str) for text in texts.values())
+
+
+@pytest.mark.parametrize("value", [True, [KEY], {"key": KEY}], ids=["boolean", "list", "object"])
+@pytest.mark.parametrize("name", ["OPENWEATHERMAP_API_KEY", "WEATHER_ANYTHING"])
+def test_another_value_in_a_secret_is_told_by_name(name: str, value: object) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_secret(json.dumps({name: value}), "s")
+    assert str(caught.value) == f"In the secret 's', {name} is neither a string nor a number."
+
+
+NOT_OBJECTS = {
+    "the key alone": KEY,
+    "the key in quotes": f'"{KEY}"',
+    "the key as a list": f'["{KEY}"]',
+    "NAME=value": f"OPENWEATHERMAP_API_KEY={KEY}",
+    "a Python dict": str({"OPENWEATHERMAP_API_KEY": KEY}),
+    "cut off": f'{{"OPENWEATHERMAP_API_KEY": "{KEY}"',
+    "a number": "123456789",
+    "empty": "",
+    "null": "null",
+    "deeply nested": f'{{"{KEY}":' * 100_000,
+    "not UTF-8": b'{"OPENWEATHERMAP_API_KEY": "' + KEY.encode() + b'\xff"}',
+    "UTF-16": json.dumps({"OPENWEATHERMAP_API_KEY": KEY}).encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("body", NOT_OBJECTS.values(), ids=NOT_OBJECTS.keys())
+def test_nothing_is_shown_of_a_secret_that_is_no_json_object(body: str | bytes) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_secret(body, "my-secret")
+    assert str(caught.value).startswith("The secret 'my-secret' is not a JSON object. Store one ")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert KEY not in shown
+    assert "123456789" not in shown
+
+
+@given(st.binary() | st.text() | st.recursive(st.none(), st.lists).map(json.dumps))
+def test_any_secret_is_read_or_a_settings_error(body: bytes | str) -> None:
+    try:
+        texts = parse_secret(body, "s")
+    except SettingsError:
+        return
+    assert all(isinstance(text, str) for text in texts.values())
+
+
+@pytest.fixture
+def on_loopback(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> EmbeddedAws:
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+    return aws
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["SecretString", "SecretBinary"])
+def test_the_secret_is_fetched_from_secrets_manager(on_loopback: EmbeddedAws, binary: bool) -> None:
+    body = json.dumps({"OPENWEATHERMAP_API_KEY": KEY, "WEATHER_DEADLINE_SECONDS": 33})
+    on_loopback.put_secret(SECRET_ID, body.encode() if binary else body)
+    found = load_settings()
+    assert (found.api_key, found.deadline_s) == (KEY, 33.0)
+
+
+@pytest.mark.usefixtures("on_loopback")
+def test_the_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEATHER_UNITS", "standard")
+    assert load_settings().units == "standard"
+    assert load_settings({"WEATHER_UNITS": "imperial"}).units == "imperial"
+    assert load_settings({}).api_key == API_KEY
+
+
+def test_load_settings_reaches_aws_by_the_env_file_alone(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, env_file: Callable[[str | bytes], Path]
+) -> None:
+    with monkeypatch.context() as patch:
+        for name in aws.environment():  # so that what the file sets is taken back
+            patch.setenv(name, "")
+            del os.environ[name]
+        lines = (f"{name}={value}\n" for name, value in aws.environment().items())
+        assert load_settings({}, env_file("".join(lines))).api_key == API_KEY
+
+
+@pytest.mark.usefixtures("on_loopback")
+def test_a_missing_secret_is_told_by_name() -> None:
+    with pytest.raises(SettingsError, match="Reading the secret 'none' from Secrets Manager"):
+        load_settings({"WEATHER_SECRET_ID": "none"})
+
+
+@pytest.mark.usefixtures("on_loopback")
+def test_work_is_done_while_the_secret_is_on_its_way() -> None:
+    from ingest.aws.session import Aws
+
+    deadline = Deadline(60)
+    done: list[str] = []
+    secret = fetch_secret(Aws(deadline, 10), SECRET_ID, deadline, lambda: done.append("meanwhile"))
+    assert secret == {"OPENWEATHERMAP_API_KEY": API_KEY}
+    assert done == ["meanwhile"]
+
+
+def test_the_key_is_in_no_repr() -> None:
+    found = read()
+    assert KEY not in f"{found!r} {found!s} {found}"
+    assert "api_key" not in repr(found)
+    assert pickle.loads(pickle.dumps(found)).api_key == KEY
+
+
+def test_the_key_is_redacted_from_the_time_it_is_known() -> None:
+    key = "a-key-that-only-this-test-has"
+    read({"OPENWEATHERMAP_API_KEY": key})
+    assert redact(f"appid={key}") == "appid=(redacted)"
+
+
+def test_a_wrong_key_is_redacted_as_well() -> None:
+    key = "a wrong key that only this test has"
+    problems({"OPENWEATHERMAP_API_KEY": key})
+    assert key not in redact(f"appid={key}")
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for name, each in DECLARED.items():
+        assert re.fullmatch(r"[A-Z][A-Z_]+", name)
+        assert each.metadata["meaning"].endswith(".")
+        assert each.repr is not each.metadata["secret"]
+    secret = [name for name in DECLARED if DECLARED[name].metadata["secret"]]
+    required = [name for name in DECLARED if DECLARED[name].metadata["default"] is None]
+    assert required == ["OPENWEATHERMAP_API_KEY"]
+    assert secret == ["OPENWEATHERMAP_API_KEY", "HEALTHCHECK_URL"]
+
+
+def test_the_example_file_lists_every_setting_with_its_default() -> None:
+    text = (ROOT / "config.example.env").read_text(encoding="utf-8")
+    listed = re.findall(r"^(?:# ?)?([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE)
+    ours = [(name, value) for name, value in listed if not name.startswith("AWS_")]
+    assert sorted(name for name, _ in ours) == sorted(DECLARED)
+    defaults = {
+        name: each.metadata["default"]
+        for name, each in DECLARED.items()
+        if each.metadata["default"] is not None
+    }
+    assert {name: value for name, value in ours if name in defaults} == defaults
+
+
+def test_the_example_file_is_a_valid_env_file(tmp_path: Path) -> None:
+    text = (ROOT / "config.example.env").read_text(encoding="utf-8")
+    unfolded = re.sub(r"^# ?(?=[A-Z][A-Z0-9_]*=)", "", text, flags=re.MULTILINE)
+    path = tmp_path / "all.env"
+    path.write_text(re.sub(r"(?m)^AWS_.*$", "", unfolded), encoding="utf-8")
+    assert read(KEY_ALONE, path).url == DEFAULT_URL
