@@ -1,314 +1,300 @@
-"""Observations to records, records to WriteRecords, and what was stored, what rejected, and why.
+"""Destination: Amazon Timestream for LiveAnalytics. Records, WriteRecords, rejections explained.
 
-Limits and types are those of Amazon Timestream for LiveAnalytics, API Reference, WriteRecords.
+Limits, types and reasons are those of its API Reference, WriteRecords.
 """
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
+import re
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from ingest.aws.session import TOTAL_ATTEMPTS, Aws, aws_error
-from ingest.errors import DeliveryError, IngestError
-from ingest.observation import MEASURES, Observation, iso_time, one_line
+from ingest.aws.errors import MISSING_HELP, answer_of, aws_error, code_of, said
+from ingest.aws.session import serialize_at_once
+from ingest.deadline import Deadline
+from ingest.destination import Kind, Outcome, Rejection
+from ingest.errors import AccessError, DeliveryError, IngestError, SettingsError
+from ingest.observation import MEASURES, TEXT, Observation
+from ingest.reporting.redaction import one_line
 
 if TYPE_CHECKING:
     from mypy_boto3_timestream_write import TimestreamWriteClient
-    from mypy_boto3_timestream_write.type_defs import WriteRecordsResponseTypeDef
+
+    from ingest.clients import Clients
+    from ingest.settings import Settings
 
 MAX_RECORDS_PER_CALL = 100
 
+# What DescribeEndpoints may answer: a host, or a URL.
+_ADDRESS = re.compile(r"(https?://)?[A-Za-z0-9.-]+(:[0-9]+)?/?")
 
-class Dimension(TypedDict):
-    Name: str
-    Value: str
+# Where Timestream for LiveAnalytics runs. Elsewhere its host name does not exist.
+REGIONS = (
+    *("us-east-1", "us-east-2", "us-west-2", "us-gov-west-1", "eu-west-1", "eu-central-1"),
+    *("ap-southeast-2", "ap-northeast-1", "ap-south-1"),
+)
+REGION_HELP = (
+    "Set AWS_REGION to the region of the database and the secret; "
+    f"Timestream for LiveAnalytics runs in {', '.join(REGIONS)}."
+)
 
+MISSING = (
+    "Check TIMESTREAM_DATABASE, TIMESTREAM_TABLE and the region, or make what is missing: "
+    "ingest_weather.py setup"
+)
 
-class Record(TypedDict):
-    """One record as WriteRecords takes it: the API's own names, times and values as strings."""
+# Of one call, when its answer breaks off or its cell sends us away (421). More would be a loop.
+ATTEMPTS = 3
 
-    Dimensions: list[Dimension]
-    MeasureName: str
-    MeasureValue: str
-    MeasureValueType: NotRequired[Literal["VARCHAR"]]
-    Time: str
-    Version: int
-
+# As WriteRecords takes it: the API's own names; times and values are strings, versions ints.
+Record = dict[str, Any]
+# An observation, and one record of it.
+Sent = tuple[Observation, Record]
+# Why a call of a single record was refused -> the first observation that was refused for it.
+Alone = dict[str, Observation]
 
 # What no record can differ in but by naming it; a dimension here and in a record would be refused.
 COMMON_ATTRIBUTES: Any = {"MeasureValueType": "DOUBLE", "TimeUnit": "MILLISECONDS"}
 
 
-def records_of(observation: Observation) -> list[Record]:
-    """One record a measure, in the order of the observation's values."""
-    dimensions = dimensions_of(observation)
-    time, version = str(observation.time_ms), observation.version
+def as_sent(observation: Observation) -> list[Record]:
+    """One record a measure, in the order of the observation's values.
+
+    Every number is a DOUBLE: a measure's type is part of its table's schema, and OpenWeatherMap
+    sends the same field as 12 or 12.5. An empty dimension would fail the whole call.
+    """
+    dimensions = [{"Name": name, "Value": value} for name, value in observation.dimensions.items()]
+    when = {"Time": str(observation.time_ms), "Version": observation.version}
     records = []
     for name, value in observation.values.items():
-        record: Record = {
-            "Dimensions": dimensions,
-            "MeasureName": name,
-            "MeasureValue": value,
-            "Time": time,
-            "Version": version,
-        }
-        if MEASURES[name].type == "VARCHAR":
+        record = {"Dimensions": dimensions, **when, "MeasureName": name, "MeasureValue": value}
+        if MEASURES[name].kind == TEXT:
             record["MeasureValueType"] = "VARCHAR"
         records.append(record)
     return records
 
 
-def dimensions_of(observation: Observation) -> list[Dimension]:
-    """city, country, city_id as the reply names them, coordinates as configured. An empty value
-    would fail the whole call, so what is not known is left out."""
-    pairs = [
-        ("city", observation.city),
-        ("country", observation.country),
-        ("city_id", str(observation.city_id) if observation.city_id else ""),
-    ]
-    if observation.place.coordinates:
-        pairs += zip(("latitude", "longitude"), observation.place.coordinates, strict=True)
-    return [{"Name": name, "Value": value} for name, value in pairs if value]
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A record that Timestream will not have. existing_version: of the record it has already."""
-
-    record: Record
-    reason: str
-    existing_version: int | None = None
-
-
-@dataclass
-class Outcome:
-    """What became of records: `stored` were confirmed, `rejected` never will be, and the rest is
-    where it was, for the reason in `failure`."""
-
-    stored: int = 0
-    rejected: list[Rejection] = field(default_factory=list)
-    failure: IngestError | None = None
-
-    def add(self, other: "Outcome") -> None:
-        self.stored += other.stored
-        self.rejected += other.rejected
-        self.failure = self.failure or other.failure
-
-
 class TimestreamWriter:
-    """Writes to one table. `discover` first, once; then `write`, from any number of threads."""
+    """Writes to one table; see `Destination`.
 
-    def __init__(self, aws: Aws, database: str, table: str, endpoint_url: str = "") -> None:
-        self._aws = aws
-        self._database = database
-        self._table = table
-        self._endpoint_url = endpoint_url
+    Raises SettingsError without a region: what is fetched would wait for a table that is nowhere.
+    """
+
+    service = "Timestream"
+    capacity = MAX_RECORDS_PER_CALL
+
+    def __init__(self, settings: "Settings", clients: "Clients", deadline: Deadline) -> None:
+        self._region = clients.aws.region
+        if not self._region:
+            raise SettingsError(f"There is no AWS region. {REGION_HELP}")
+        self._clients = clients
+        self._deadline = deadline
+        self._table: Any = {"DatabaseName": settings.database, "TableName": settings.table}
+        self._endpoint_url = settings.endpoint_url
         self._client: TimestreamWriteClient | None = None
+        self._moving = threading.Lock()
+        self.name = f"{settings.database}.{settings.table}"
+        self.target = target_of(self._region, settings.database, settings.table)
 
-    @property
-    def target(self) -> str:
-        return f"{self._database}.{self._table}"
+    @staticmethod
+    def preload(clients: "Clients") -> None:
+        """Make the client that looks for the cell."""
+        clients.aws.timestream_write()
 
-    def discover(self) -> None:
-        """Make the client and let boto3 find the cell to write to, so that `write` need not.
+    def size(self, observation: Observation) -> int:
+        return len(observation.values)  # a record each
 
-        boto3 does so as the first step of a WriteRecords call. That call is made here, and stopped
-        before it is sent. Raises IngestError where there is no cell to be found.
-        """
+    def prepare(self) -> None:
+        """Make the client for the cell. Which cell that is, is remembered as long as AWS says."""
         try:
-            client = self._aws.timestream_write(self._endpoint_url)
-            _serialize_records_at_once(client)
-            if not self._endpoint_url:
-                self._stop_before_sending(client)
+            with self._clients.aws.within(self._deadline):
+                url = self._endpoint_url or self._cell()
+                # Records are right by construction: a test runs botocore's validator over them.
+                client = self._clients.aws.timestream_write(url, validates=False)
         except Exception as error:
             raise self._explain(error) from error
+        serialize_at_once(client, "timestream-write.WriteRecords", "Records")
         self._client = client
 
-    def _stop_before_sending(self, client: "TimestreamWriteClient") -> None:
-        class Discovered(Exception):  # noqa: N818  (no error)
-            pass
-
-        def stop(operation_name: str, **_: object) -> None:
-            if operation_name == "WriteRecords":
-                raise Discovered
-
-        # botocore calls the handlers of longer event names first, and its discovery is one of
-        # "request-created.timestream-write": only a shorter name comes after it.
-        event = "request-created"
-        client.meta.events.register_last(event, stop)
+    def _cell(self) -> str:
+        """The address that DescribeEndpoints names, as a URL."""
+        known, until = self._clients.routes.get(self.target, ("", 0.0))
+        if time.monotonic() < until:
+            return known
+        answer: Any = self._clients.aws.timestream_write().describe_endpoints()
         try:
-            client.write_records(DatabaseName=self._database, TableName=self._table, Records=[])
-        except Discovered:
-            pass
-        finally:
-            client.meta.events.unregister(event, stop)
+            endpoint = answer["Endpoints"][0]
+            address: str = _ADDRESS.fullmatch(endpoint["Address"])[0]  # type: ignore[index]
+            until = time.monotonic() + 60 * endpoint["CachePeriodInMinutes"]
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
+            # botocore takes a body that breaks off for one without members.
+            raise DeliveryError(
+                f"Looking up the endpoint for {self.name} in region {self._region} failed: the "
+                "answer names none that can be used. The next run tries again."
+            ) from error
+        url = address if address.startswith("http") else f"https://{address}"
+        self._clients.routes[self.target] = (url, until)
+        return url
 
-    def write(self, records: Sequence[Record]) -> Outcome:
-        """Write 1 to 100 records in one call; in more where the service refuses the whole of it.
-        What is AWS's fault is in the outcome, never raised.
-
-        Resending what was stored is harmless: same version, same values.
-        """
-        try:
-            for _ in range(TOTAL_ATTEMPTS):
-                # botocore takes a body that breaks off for an answer without members.
-                if self._write(records).get("RecordsIngested"):
-                    return Outcome(stored=len(records))
-        except Exception as error:  # noqa: BLE001  (sorted out below; what is not AWS's is raised)
-            return self._failed(error, records)
-        reason = f"Writing to {self.target}: the answer broke off. The next run sends it again."
-        return Outcome(failure=DeliveryError(reason))
-
-    def _write(self, records: Sequence[Record]) -> "WriteRecordsResponseTypeDef":
-        assert self._client is not None, "discover first"  # noqa: S101
-        return self._client.write_records(
-            DatabaseName=self._database,
-            TableName=self._table,
-            CommonAttributes=COMMON_ATTRIBUTES,
-            Records=cast("Any", records),  # its stubs want their own type of record
-        )
-
-    def _failed(self, error: Exception, records: Sequence[Record]) -> Outcome:
-        code, message, listed = _answer(error)
-        if code == "RejectedRecordsException" and _fits(listed, records):
-            return _partial_success(records, listed)
-        if code == "ValidationException":
-            if len(records) == 1:
-                return Outcome(rejected=[Rejection(records[0], one_line(str(message)))])
-            return self._halves(records)
-        return Outcome(failure=self._explain(error))
-
-    def _halves(self, records: Sequence[Record]) -> Outcome:
-        """The call was refused for one bad record, or more: find them, store the others."""
-        outcome = Outcome()
-        middle = len(records) // 2
-        for half in (records[:middle], records[middle:]):
-            outcome.add(self.write(half))
-            if outcome.failure:
-                break
+    def write(self, observations: Sequence[Observation]) -> Outcome:
+        """One call, or more if the service refuses the whole of it for some of its records."""
+        sent = [(seen, record) for seen in observations for record in as_sent(seen)]
+        with self._clients.aws.within(self._deadline):
+            outcome = self._write(sent, {}) if sent else Outcome()
+        if outcome.failure:  # what was refused will be refused, and named, the next time too
+            outcome.rejected = []
         return outcome
 
+    def _write(self, sent: list[Sent], alone: Alone) -> Outcome:
+        records: Any = [record for _, record in sent]  # its stubs want their own type of record
+        for attempt in range(1, ATTEMPTS + 1):
+            client = self._client
+            assert client, "prepare first"  # noqa: S101
+            try:
+                answer = client.write_records(
+                    **self._table, CommonAttributes=COMMON_ATTRIBUTES, Records=records
+                )
+                # botocore takes a body that breaks off for an answer without members.
+                if answer.get("RecordsIngested"):
+                    return Outcome(stored=len(sent))
+            except Exception as error:  # noqa: BLE001  (what is not AWS's is raised again)
+                reason = error if attempt == ATTEMPTS else self._move(error, client)
+                if reason:
+                    return self._failed(reason, sent, alone)
+        broken = f"Writing to {self.name}: the answer broke off. The next run sends it again."
+        return Outcome(failure=DeliveryError(broken))
+
+    def _move(self, error: Exception, client: "TimestreamWriteClient") -> Exception | None:
+        """Go to another cell if this one sends us away; what to fail with if there is none."""
+        if code_of(error) != "InvalidEndpoint":
+            return error
+        with self._moving:
+            if self._client is client:  # no other thread has been here
+                self._clients.routes.pop(self.target, None)
+                try:
+                    self.prepare()
+                except IngestError as failure:
+                    return failure
+        return error if self._client is client else None
+
+    def _failed(self, error: Exception, sent: list[Sent], alone: Alone) -> Outcome:
+        code, answer = code_of(error), answer_of(error)
+        if code == "RejectedRecords" and _fits(answer.get("RejectedRecords"), sent):
+            return _partial_success(sent, answer["RejectedRecords"])
+        if code == "Validation":
+            return self._refused(error, sent, alone)
+        if not answer:  # the cell may be gone: the next run looks for it again
+            self._clients.routes.pop(self.target, None)
+        return Outcome(failure=self._explain(error))
+
+    def _refused(self, error: Exception, sent: list[Sent], alone: Alone) -> Outcome:
+        """The whole call was refused for one bad record, or more: find them, store the others.
+
+        What several observations are refused for alike, and speaks of no record, is not theirs.
+        """
+        if len(sent) > 1:
+            middle = len(sent) // 2
+            outcome = self._write(sent[:middle], alone)
+            if not outcome.failure:
+                outcome.add(self._write(sent[middle:], alone))
+            return outcome
+        rejection = _rejection(sent[0], {"Reason": answer_of(error)["Error"].get("Message")})
+        first = alone.setdefault(rejection.reason, rejection.observation)
+        if first is rejection.observation or _RECORD_WORDS.search(rejection.reason):
+            return Outcome(rejected=[rejection])
+        return Outcome(failure=self._explain(error))
+
     def _explain(self, error: Exception) -> IngestError:
-        region = self._aws.region
-        return aws_error(
-            error,
-            f"Writing to {self.target} in region {region}",
-            region,
-            missing=(
-                "Check TIMESTREAM_DATABASE, TIMESTREAM_TABLE and the region, or make what is "
-                "missing: ingest_weather.py setup"
-            ),
-        )
+        doing = f"Writing to {self.name} in region {self._region}"
+        return timestream_error(error, doing, self._region, MISSING)
+
+    def advice(self, rejection: Rejection) -> str:
+        return ADVICE[rejection.kind]
 
 
-def _serialize_records_at_once(client: "TimestreamWriteClient") -> None:
-    """Let json.dumps write the records into the body, whole.
-
-    botocore's serializer visits every member of every record, which is half of the CPU time of a
-    call. The records are what it would make of them: names and texts of the API.
-    """
-
-    def take_out(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-        context["records"] = params.pop("Records")
-
-    def put_in(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-        body = {**json.loads(params["body"]), "Records": context.pop("records")}
-        params["body"] = json.dumps(body).encode()
-
-    operation = "timestream-write.WriteRecords"
-    client.meta.events.register(f"before-parameter-build.{operation}", take_out)
-    client.meta.events.register(f"before-call.{operation}", put_in)
+def target_of(region: str, database: str, table: str) -> str:
+    return f"{region}/{database}.{table}"
 
 
-def _answer(error: Exception) -> tuple[str, str, list[Any]]:
-    """Error code, message and RejectedRecords of a ClientError of WriteRecords; empty for others.
-
-    A WriteRecords call can look for its cell first, and DescribeEndpoints has no records to reject.
-    """
-    if getattr(error, "operation_name", "") != "WriteRecords":
-        return "", "", []
-    response = getattr(error, "response", None) or {}
-    said = response.get("Error", {})
-    return said.get("Code", ""), said.get("Message", ""), response.get("RejectedRecords", [])
-
-
-def _fits(listed: object, records: Sequence[Record]) -> bool:
+def _fits(listed: object, sent: Sequence[Sent]) -> bool:
     """Whether this can be the list of rejections of this call: numbers of its records."""
     if not isinstance(listed, list) or not listed:
         return False
     numbers = [each.get("RecordIndex") if isinstance(each, dict) else None for each in listed]
-    return all(type(number) is int and 0 <= number < len(records) for number in numbers)
+    return all(type(number) is int and 0 <= number < len(sent) for number in numbers)
 
 
-def _partial_success(records: Sequence[Record], listed: Iterable[Any]) -> Outcome:
+def _partial_success(sent: Sequence[Sent], listed: list[dict[str, Any]]) -> Outcome:
     """HTTP 419: every record that is not listed was stored. A record can be listed twice."""
-    rejected = {each["RecordIndex"]: _rejection(records, each) for each in listed}
-    in_order = [rejected[index] for index in sorted(rejected)]
-    return Outcome(stored=len(records) - len(in_order), rejected=in_order)
+    rejected = {each["RecordIndex"]: each for each in listed}
+    return Outcome(
+        stored=len(sent) - len(rejected),
+        rejected=[_rejection(sent[index], each) for index, each in sorted(rejected.items())],
+    )
 
 
-def _rejection(records: Sequence[Record], listed: dict[str, Any]) -> Rejection:
+def _rejection(sent: Sent, listed: dict[str, Any]) -> Rejection:
+    observation, record = sent
     reason, version = listed.get("Reason"), listed.get("ExistingVersion")
-    return Rejection(
-        records[listed["RecordIndex"]],
-        one_line(reason) if isinstance(reason, str) and reason.strip() else "no reason given",
-        version if type(version) is int and 0 <= version < 2**63 else None,
-    )
+    text = one_line(reason) if isinstance(reason, str) and reason.strip() else "no reason given"
+    known = version if type(version) is int and 0 <= version < 2**63 else None
+    kind = _kind_of(text, known, observation)
+    return Rejection(observation, record["MeasureName"], kind, text, known)
 
 
-# What to do about a rejection, by what its reason says: the reasons are no contract.
-_TIME_WORDS = ("memory store", "ingestion window", "outside the time range")
-_RETENTION_HINT = (
-    "The observation is older than the table's memory store keeps. Raise its retention or enable "
-    "magnetic store writes, then: ingest_weather.py rejected --retry"
-)
-_FUTURE_HINT = (
-    "The observation lies in the future, more than the 15 minutes Timestream allows. Check this "
-    "machine's clock and the weather service's, then: ingest_weather.py rejected --retry"
-)
-_VERSION_HINT = (
-    "The table holds another value for this measure and time, written with a version as high. "
-    "Another program writes to it, or this machine's clock went back. To overwrite it: "
-    "ingest_weather.py rejected --retry"
-)
-_OTHER_HINT = (
-    "The record itself is at fault: see 'WriteRecords' and 'Quotas' in the Timestream developer "
-    "guide. To drop it: ingest_weather.py rejected --discard"
-)
+# The reasons are no contract: what is not known is the record's own.
+_TIME_WORDS = re.compile(r"memory store|ingestion window|outside the time range", re.I)
+_SCHEMA_WORDS = re.compile(r"value type|data type|schema|partition key", re.I)
+_RECORD_WORDS = re.compile(r"\b(record|dimension|measure|value|times?\b)", re.I)
 
 
-def hint(rejection: Rejection, now_ms: int) -> str:
-    """What a person can do about a rejection."""
-    reason = rejection.reason.lower()
-    if any(word in reason for word in _TIME_WORDS):
-        return _FUTURE_HINT if int(rejection.record["Time"]) > now_ms else _RETENTION_HINT
-    return _VERSION_HINT if "version" in reason else _OTHER_HINT
+def _kind_of(reason: str, existing_version: int | None, observation: Observation) -> Kind:
+    if _TIME_WORDS.search(reason):  # a version is the time of the fetch
+        return Kind.IN_FUTURE if observation.time_ms > observation.version else Kind.TOO_OLD
+    if _SCHEMA_WORDS.search(reason):
+        return Kind.SCHEMA
+    is_older = existing_version is not None or "version" in reason.lower()
+    return Kind.OLDER_VERSION if is_older else Kind.RECORD
 
 
-def describe_rejections(outcome: Outcome, target: str, now_ms: int) -> str:
-    """The rejected records for a person: which, with what value, at what time, and why."""
-    total = outcome.stored + len(outcome.rejected)
-    count = f"{len(outcome.rejected)} of {total} record{'s'[: total != 1]}"
-    lines = [f"Timestream rejected {count} for {target} ({outcome.stored} stored):"]
-    for text, group in groupby(outcome.rejected, key=lambda each: hint(each, now_ms)):
-        lines += [f"  {describe_record(each.record)}: {_reason(each)}" for each in group]
-        lines.append(f"    {text}")
-    return "\n".join(lines)
+ADVICE = {
+    Kind.TOO_OLD: "The observation is older than the table's memory store keeps. Raise its "
+    "retention or enable magnetic store writes, then: ingest_weather.py rejected --retry",
+    Kind.IN_FUTURE: "The observation lies in the future, more than the 15 minutes Timestream "
+    "allows. Check this machine's clock and the weather service's, then: ingest_weather.py "
+    "rejected --retry",
+    Kind.OLDER_VERSION: "The table holds another value for this measure and time, written with a "
+    "version as high. Another program writes to it, or this machine's clock went back. To "
+    "overwrite it: ingest_weather.py rejected --retry",
+    Kind.SCHEMA: "The table holds this measure with another type, or wants a partition key that "
+    "the record does not have. Write to a table of its own (TIMESTREAM_TABLE). To drop the value: "
+    "ingest_weather.py rejected --discard",
+    Kind.RECORD: "The record itself is at fault: see 'WriteRecords' and 'Quotas' in the Timestream "
+    "developer guide. To drop it: ingest_weather.py rejected --discard",
+}
 
 
-def _reason(rejection: Rejection) -> str:
-    reason, version = one_line(rejection.reason), rejection.existing_version
-    if version is None or str(version) in reason:
-        return reason
-    return f"{reason} (existing version: {version})"
+class ClosedAccountError(AccessError):
+    """The account is not one of those that may still use LiveAnalytics."""
 
 
-def describe_record(record: Record) -> str:
-    """Humidity=93 city=London country=GB city_id=2643743 at 2020-11-08T21:29:36Z (1604870976000)"""
-    dimensions = " ".join(f"{each['Name']}={each['Value']}" for each in record["Dimensions"])
-    time_ms = int(record["Time"])
-    return one_line(
-        f"{record['MeasureName']}={record['MeasureValue']} {dimensions} "
-        f"at {iso_time(time_ms)} ({time_ms})"
-    )
+def timestream_error(error: Exception, doing: str, region: str, missing: str = "") -> IngestError:
+    """As `aws_error`, with what only Timestream says, or only it needs."""
+    ours = aws_error(error, doing, missing or MISSING_HELP)
+    if ours is error:
+        return ours
+    if isinstance(ours, AccessError) and "Only existing Timestream" in str(ours):
+        return ClosedAccountError(
+            f"{doing} failed: {said(error)} This is no IAM mistake: Timestream for LiveAnalytics "
+            "has been closed to new customers since 2025-06-20, and this AWS account was not one "
+            "before. Use an account that was."
+        )
+    operation = getattr(error, "operation_name", "")
+    if code_of(error) == "AccessDenied" and operation == "DescribeEndpoints":
+        return AccessError(
+            f"{doing} failed: {said(error)} Allow timestream:DescribeEndpoints on resource '*' in "
+            "the IAM policy: it cannot be limited to a table."
+        )
+    if type(ours) is DeliveryError and not answer_of(error) and region not in REGIONS:
+        return SettingsError(f"{doing} failed: {said(error)} {REGION_HELP}")
+    return ours

@@ -53,7 +53,10 @@ SPLIT = ("start", "fetch", "parse", "journal", "batch", "write", "rest")
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many places, observations and runs. few, many: of the two whose memory is compared."""
+    """How many places, observations and runs. few, many: of the two whose memory is compared.
+
+    growth: holds `whole`, too.
+    """
 
     turns: int = 3
     fetched: int = 20_000
@@ -77,7 +80,7 @@ QUICK = Sizes(
     written=300,
     backlog=1_000,
     cold_turns=2,
-    growth=(1, 10, 100, 500),
+    growth=(1, 10, 100, 300, 500),
     few=100,
     many=500,
 )
@@ -258,6 +261,8 @@ def growth(bench: Bench) -> None:
         rows.append({"places": count, **cost._asdict(), "cpu_split_s": split})
     bench.figures["growth"] = rows
     peak = {row["places"]: row["peak_mib"] for row in rows}
+    whole = bench.sizes.whole
+    cpu_ms = median_cost(costs[whole]).cpu_ms
     few, many = bench.sizes.few, bench.sizes.many
     bench.goals += [
         Goal(
@@ -266,6 +271,7 @@ def growth(bench: Bench) -> None:
             1.3,
         ),
         Goal(f"peak memory at {many:,} places", peak[many], 120, unit="MiB"),
+        Goal(f"CPU time at {whole:,} places", cpu_ms * 1000 / whole, 180, unit="µs a place"),
     ]
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # before PyCURL's own `curl`
-from benchmarks.common import DATABASE, TABLE
 
 FIRST_ID = 9_000_000
 
@@ -55,30 +54,33 @@ def fetch(count: int) -> dict[str, float]:
 
 
 def deliver(source: str, count: int) -> dict[str, float]:
-    """journal: WEATHER_JOURNAL, filled first and then opened anew, as by a later run."""
-    from ingest.aws.session import Aws
-    from ingest.deadline import Deadline, Task
+    """journal: WEATHER_JOURNAL, filled first and then opened again, as by a later run."""
+    from ingest.clients import Clients
+    from ingest.deadline import Deadline, epoch_ms
     from ingest.delivery import Delivery
     from ingest.errors import JournalError
-    from ingest.journal.fallback import Store
-    from ingest.observation import Observation, parse_place
+    from ingest.journal.fallback import RunJournal
+    from ingest.observation import Observation
+    from ingest.places import parse_place
+    from ingest.reporting.logs import RunLog
+    from ingest.reporting.summary import Summary
+    from ingest.settings import read_sources
     from timestream_writer import TimestreamWriter
 
     def fail(error: JournalError) -> None:
         raise error
 
-    deadline = Deadline(3600)
-    aws = Aws(deadline, 10)
-    writer = TimestreamWriter(aws, DATABASE, TABLE)
-    target = f"{aws.region}/{writer.target}"
-    path = Path(os.environ["WEATHER_JOURNAL"]) if source == "journal" else None
-    now_ms = time.time_ns() // 1_000_000
+    deadline, summary, log = Deadline(3600), Summary("deliver"), RunLog()
+    settings = read_sources({**os.environ, "WEATHER_SECRET_ID": ""}).settings()
+    destination = TimestreamWriter(settings, Clients(), deadline)
+    path = settings.journal if source == "journal" else None
+    now_ms = epoch_ms()
     values = {"CurrentTemp": "11.43", "TempFeelsLike": "10.82", "Humidity": "93"}
     values["Pressure"] = "1016"
-    store = Store(path, target, fail)
-    places = names(count)
+    journal = RunJournal(path, destination.target, fail)
+    places, entries = names(count), []
     for first in range(0, count, 1000):
-        store.add(
+        entries += journal.enqueue(
             [
                 Observation(
                     parse_place(name), f"Station {name}", "GB", int(name), now_ms, now_ms, values
@@ -88,16 +90,20 @@ def deliver(source: str, count: int) -> dict[str, float]:
             now_ms,
         )
     if path:
-        store.close()
-        store = Store(path, target, fail)
-    ready = Task(writer.discover, "while the endpoint was looked up")
-    ready.result(deadline)
+        journal.close()
+        journal = RunJournal(path, destination.target, fail)
     started, cpu_started = time.perf_counter(), time.process_time()
-    result = Delivery(store, writer, ready, deadline, lambda *_: None, writers=4).finish()
+    delivery = Delivery(
+        destination, journal, deadline, log, summary, lambda _: None, epoch_ms, writers=4
+    )
+    if not path:
+        delivery.add(entries)
+    delivery.finish()
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-    if result.stored != 4 * count or result.failure:
-        raise SystemExit(f"{result.stored} of {4 * count} records stored: {result.failure}")
-    store.close()
+    delivery.close()
+    if summary.stored != 4 * count or delivery.failure:
+        raise SystemExit(f"{summary.stored} of {4 * count} records stored: {delivery.failure}")
+    journal.close()
     return {"seconds": seconds, "cpu_seconds": cpu_seconds}
 
 
@@ -151,20 +157,20 @@ class Timers:
 
 def split(count: int) -> dict[str, float]:
     """Seconds of CPU time by part. `fetch` is PycURL's side of it, with the kernel's TCP."""
-    from ingest import pipeline as stream
     from ingest.delivery import Delivery
-    from ingest.journal.fallback import Store
+    from ingest.journal.fallback import RunJournal as Journal
     from ingest.openweathermap import client as openweathermap
+    from ingest.pipeline import Pipeline
     from timestream_writer import TimestreamWriter
 
     timers = Timers()
     timers.wrap_iterator("fetch", openweathermap.WeatherClient, "stream")
     timers.wrap("parse", openweathermap, "parse_reply")
-    methods = [name for name in vars(Store) if callable(getattr(Store, name)) and name[0] != "_"]
-    timers.wrap("journal", Store, "__init__", *methods)
+    methods = [name for name, each in vars(Journal).items() if callable(each) and name[0] != "_"]
+    timers.wrap("journal", Journal, "__init__", *methods)
     timers.wrap("batch", Delivery, "pump", "finish")
     timers.wrap("write", TimestreamWriter, "write")
-    timers.wrap("rest", stream.Stream, "run")
+    timers.wrap("rest", Pipeline, "run")
     started, cpu_started = time.perf_counter(), time.process_time()
     whole_run(count)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started

@@ -125,9 +125,9 @@ def shorten_pauses() -> None:
     """The same attempts, a fiftieth of the pauses."""
     from botocore.retries.standard import ExponentialBackoff
 
-    from ingest.openweathermap import client as openweathermap
+    from ingest.openweathermap import retry
 
-    openweathermap.BACKOFF_BASE_S /= 50
+    retry.BACKOFF_BASE_S /= 50
     backoff: Any = ExponentialBackoff
     longer = backoff.delay_amount
     backoff.delay_amount = lambda *args: longer(*args) / 50

@@ -1,11 +1,12 @@
 """The command line: its options, its commands, and what it says of the settings."""
 
 import argparse
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from commands.terminal import wrap
 from ingest.errors import Status, UsageError
+from ingest.reporting.logs import start_logging
 
 VERSION = "0.1.0"  # as in pyproject.toml
 
@@ -29,7 +30,7 @@ examples:
   ingest_weather.py --dry-run
       Fetch and print the records; write nothing.
   ingest_weather.py -v --place Paris,FR --place 35.68,139.69
-      One run of other places, each step told.
+      One run of other places, each step logged.
   ingest_weather.py --place @places.txt --json
       The places of a file, and the summary for a program.
   ingest_weather.py --env-file /etc/weather.env check
@@ -47,37 +48,58 @@ def _join_coordinates(words: Sequence[str]) -> list[str]:
     return joined
 
 
-def place_option(text: str) -> str:
-    """One --place. Raises ArgumentTypeError for none: it would count as the default."""
-    if not text.strip(" \t\r\n;"):
-        raise argparse.ArgumentTypeError(f"{text!r} names no place")
-    return text
-
-
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The options in front of a command, the command, and the rest, which is the command's own."""
     return make_parser().parse_args(_join_coordinates(words))
 
 
+def command_parser(
+    name: str, description: str, epilog: str, usage: str | None = None
+) -> argparse.ArgumentParser:
+    """A parser for a command's own options; "" is no command. epilog: examples, exit statuses."""
+    return argparse.ArgumentParser(
+        prog=f"ingest_weather.py {name}".rstrip(),
+        usage=usage,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_place_option(parser: argparse._ActionsContainer, does: str) -> None:
+    parser.add_argument(
+        "--place",
+        action="append",
+        type=_place,
+        default=[],
+        metavar="PLACE",
+        help=f"{does}; may be given more than once",
+    )
+
+
+def _place(text: str) -> str:
+    if not text.strip(" \t\r\n;"):  # it would count as the default
+        raise argparse.ArgumentTypeError(f"{text!r} names no place")
+    return text
+
+
 def statuses() -> str:
     """Every exit status and its meaning, for a --help of 80 columns."""
     return "\n".join(
-        textwrap.fill(
-            each.meaning, HELP_WIDTH, initial_indent=f"  {int(each):2}  ", subsequent_indent=" " * 6
-        )
+        line
         for each in sorted(Status)
+        for line in wrap(each.meaning, f"  {int(each):2}  ", " " * 6, HELP_WIDTH)
     )
 
 
 def make_parser(*, with_command: bool = True) -> argparse.ArgumentParser:
     """The command line. with_command: with COMMAND as a word, whose own options are left to it."""
     commands = "\n".join(f"  {name:10}  {does}" for name, does in COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog="ingest_weather.py",
-        description="Fetch current weather from OpenWeatherMap and write it to Amazon Timestream.",
-        epilog=f"commands:\n{commands}\n\n{EXAMPLES}\n\nexit statuses:\n{statuses()}\n\n"
+    parser = command_parser(
+        "",
+        "Fetch current weather from OpenWeatherMap and write it to Amazon Timestream.",
+        f"commands:\n{commands}\n\n{EXAMPLES}\n\nexit statuses:\n{statuses()}\n\n"
         "Settings are described in config.example.env.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--env-file", type=Path, metavar="FILE", help="settings; default: .env beside the program"
@@ -87,13 +109,7 @@ def make_parser(*, with_command: bool = True) -> argparse.ArgumentParser:
     talk.add_argument("-v", "--verbose", action="store_true", help="log every step")
     talk.add_argument("-q", "--quiet", action="store_true", help="log errors only")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
-    parser.add_argument(
-        "--place",
-        action="append",
-        type=place_option,
-        metavar="PLACE",
-        help="this place instead of WEATHER_PLACES; may be given more than once",
-    )
+    add_place_option(parser, "this place instead of WEATHER_PLACES")
     parser.add_argument(
         "--dry-run", action="store_true", help="fetch and print the records, write nothing"
     )
@@ -103,7 +119,7 @@ def make_parser(*, with_command: bool = True) -> argparse.ArgumentParser:
             nargs="?",
             choices=list(COMMANDS),
             metavar="COMMAND",
-            help="none: one run; else one of those below (COMMAND --help tells more)",
+            help="none: one run; else one of those below (see COMMAND --help)",
         )
         parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
@@ -112,8 +128,7 @@ def make_parser(*, with_command: bool = True) -> argparse.ArgumentParser:
 def settings_of(arguments: argparse.Namespace) -> dict[str, str]:
     """The settings that stand on the command line. A file's path is relative to this folder."""
     places = [
-        f"@{_absolute(place[1:])}" if place.startswith("@") else place
-        for place in arguments.place or ()
+        f"@{_absolute(place[1:])}" if place.startswith("@") else place for place in arguments.place
     ]
     return {"WEATHER_PLACES": ";".join(places)} if places else {}
 
@@ -125,5 +140,9 @@ def _absolute(path: str) -> Path:
         raise UsageError(f"--place @{path}: {error}.") from error
 
 
-def log_level(arguments: argparse.Namespace) -> str:
-    return "DEBUG" if arguments.verbose else "ERROR" if arguments.quiet else ""
+def log_as_set(
+    arguments: argparse.Namespace, level: str | None = "", log_format: str | None = ""
+) -> None:
+    """Log as the command line wants it, else as the settings do. None: they are wrong."""
+    wanted = "DEBUG" if arguments.verbose else "ERROR" if arguments.quiet else level
+    start_logging(arguments.log, wanted or "", log_format or "text")

@@ -8,12 +8,9 @@ from importlib import import_module
 
 import shtab
 
-from commands.command_line import COMMANDS
-from commands.command_line import make_parser as make_main_parser
+from commands import command_line
 from ingest.errors import Status
-from ingest.settings.sources import PROGRAM
-
-SHELLS = ("bash", "zsh")
+from ingest.settings import PROGRAM
 
 _DESCRIPTION = """\
 Print a script that completes commands, options and their values where the
@@ -39,23 +36,19 @@ examples:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command's own options."""
-    parser = argparse.ArgumentParser(
-        prog="ingest_weather.py completion",
-        description=_DESCRIPTION,
-        epilog=_EPILOG.format(command=shlex.join((sys.executable, str(PROGRAM)))),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("shell", choices=SHELLS, help="the shell to print it for")
+    epilog = _EPILOG.format(command=shlex.join((sys.executable, str(PROGRAM))))
+    parser = command_line.command_parser("completion", _DESCRIPTION, epilog)
+    parser.add_argument("shell", choices=("bash", "zsh"), help="the shell to print it for")
     return parser
 
 
-def main(arguments: Sequence[str], _overall: argparse.Namespace) -> int:
+def main(words: Sequence[str], _overall: argparse.Namespace) -> int:
     """Print the script. Returns an exit status."""
-    shell = make_parser().parse_args(arguments).shell
-    parser = make_main_parser(with_command=False)
+    shell = make_parser().parse_args(words).shell
+    parser = command_line.make_parser(with_command=False)
     _complete_files(parser)
     commands = parser.add_subparsers(metavar="COMMAND")
-    for name, does in COMMANDS.items():
+    for name, does in command_line.COMMANDS.items():
         own: argparse.ArgumentParser = import_module(f"commands.{name}").make_parser()
         _complete_files(own)
         commands.add_parser(name, help=does, parents=[own], add_help=False)

@@ -24,7 +24,7 @@ OFFSET_MINUTES = 3
 
 TIMEOUT_S = 30
 
-# What `crontab -l` says where there is none yet: Vixie and cronie, then busybox.
+# What `crontab -l` says if there is none yet: Vixie and cronie, then busybox.
 _NONE_YET = re.compile(r"no crontab for|can't open .*: No such file")
 
 
@@ -84,41 +84,37 @@ def _quoted(word: str) -> str:
 def find(script: Path, commands: Collection[str]) -> Found:
     """The user's crontab. commands: what may follow the script in a line that is no run."""
     listed = _crontab("-l")
-    said = listed.stderr.decode(errors="replace").strip()
+    said = _said(listed)
     if listed.returncode and not _NONE_YET.search(said):
-        raise SettingsError(f"crontab -l failed: {said or 'it says nothing'}.")
-    lines = b"" if listed.returncode else listed.stdout
-    found = Found(lines.splitlines(keepends=True), [], [])
+        raise SettingsError(f"crontab -l failed: {said}.")
+    lines = [] if listed.returncode else listed.stdout.splitlines(keepends=True)
+    found = Found(lines, [], [])
     path = re.escape(_quoted(str(script)).encode())
     run = re.compile(rb"(?:^|[\s'\"])" + path + rb"(?=[\s'\";&|>]|$)(.*)")
-    for number, line in enumerate(found.lines):
-        named = None if line.lstrip().startswith(b"#") else run.search(line.rstrip())
-        if named is None:
+    for number, line in enumerate(lines):
+        named = run.search(line.rstrip())
+        if not named or line.lstrip().startswith(b"#"):
             continue
-        words = named[1].decode(errors="replace").split()
         if line.rstrip().endswith(MARK.encode()):
             found.ours.append(number)
-        elif not set(words) & set(commands):
+        elif not {*named[1].decode(errors="replace").split()} & {*commands}:
             found.others.append(number)
     return found
 
 
 def install(found: Found, line: str, replaced: Collection[int]) -> None:
     """Put the line in place of the first of those replaced, or at the end; the rest as it was."""
-    ours = line.encode() + b"\n"
-    lines = list(found.lines)
-    for number in sorted(replaced, reverse=True):
-        del lines[number]
-    if replaced:
-        lines.insert(min(replaced), ours)
-    else:
-        if lines and not lines[-1].endswith(b"\n"):
-            lines[-1] += b"\n"
-        lines.append(ours)
+    lines = [kept for number, kept in enumerate(found.lines) if number not in replaced]
+    if lines and not replaced:
+        lines[-1] = lines[-1].removesuffix(b"\n") + b"\n"
+    lines.insert(min(replaced, default=len(lines)), line.encode() + b"\n")
     done = _crontab("-", given=b"".join(lines))
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise SettingsError(f"crontab refused the line: {said or 'it says nothing'}.")
+        raise SettingsError(f"crontab refused the line: {_said(done)}.")
+
+
+def _said(done: "subprocess.CompletedProcess[bytes]") -> str:
+    return done.stderr.decode(errors="replace").strip() or "it says nothing"
 
 
 def _crontab(argument: str, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":

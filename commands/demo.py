@@ -13,55 +13,46 @@ import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from commands.tables import console
+from commands import terminal
+from commands.command_line import command_parser
 from ingest.errors import Status, UsageError
 from ingest.observation import DEFAULT_MEASURES, MEASURES, UNITS, iso_time
-from ingest.settings.sources import PROGRAM
+from ingest.settings import PROGRAM
 
 if TYPE_CHECKING:
     from embedded.aws import EmbeddedAws
-    from embedded.openweathermap import EmbeddedOpenWeatherMap
+    from embedded.timestream import Row
 
 SECRET = "weather-ingest"  # noqa: S105  (its name)
 DATABASE = "TIMESTREAM-DEMO"
 TABLE = "london_weather_information"
 KEY = "a-key-that-only-the-demo-knows"
 
-METRIC = UNITS.index("metric")
-
-
-DESCRIPTION = """\
+_DESCRIPTION = """\
 Run the whole job against an AWS and an OpenWeatherMap on this machine: one run
 with its records, and one with a rejected record. Nothing leaves the machine,
 nothing stays on it, and your own settings are not read."""
 
-EPILOG = """\
+_EPILOG = """\
 examples:
   make demo
       Install what it needs into .venv, and show it.
   .venv/bin/python ingest_weather.py demo
       Show it, with what `make demo` or requirements-dev.txt has installed.
 
-exit status: 0 where all went as it should, the rejection included; 2 where
-something is not installed, which is named; else 70.
+exit status: 0 if all went as it should, the rejection included; 2 if something
+is not installed, which is named; else 70.
 """
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command has no options of its own."""
-    return argparse.ArgumentParser(
-        prog="ingest_weather.py demo",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    return command_parser("demo", _DESCRIPTION, _EPILOG)
 
 
-def main(arguments: Sequence[str], _overall: argparse.Namespace) -> int:
-    """Run the demo; its status is 0 where all went as it should, the rejection included."""
-    make_parser().parse_args(arguments)
+def main(words: Sequence[str], _overall: argparse.Namespace) -> int:
+    """Run the demo; its status is 0 if all went as it should, the rejection included."""
+    make_parser().parse_args(words)
     try:
         from embedded.aws import EmbeddedAws
         from embedded.openweathermap import EmbeddedOpenWeatherMap
@@ -80,67 +71,61 @@ def main(arguments: Sequence[str], _overall: argparse.Namespace) -> int:
         aws.put_secret(SECRET, json.dumps({"OPENWEATHERMAP_API_KEY": KEY}))
         aws.make_table(DATABASE, TABLE)
         environment = {**aws.environment(), "OPENWEATHERMAP_URL": weather.url, "HOME": home}
-        statuses = [show_a_run(aws, environment), show_a_rejection(aws, weather, environment)]
-    as_expected = statuses == [Status.OK, Status.DATAERR]
-    return int(Status.OK if as_expected else Status.SOFTWARE)
+
+        _say("London's weather, fetched and written by one run:")
+        status = _run_program(environment)
+        rows = {row.measure_name: row for row in aws.rows(DATABASE, TABLE)}
+        terminal.print_lines(_table(rows))
+
+        _say(
+            "\nThe next run, after another program wrote a Humidity with a version from the future:"
+        )
+        humidity = rows["Humidity"]
+        _write_as_another_program(aws, humidity)
+        weather.set_weather("London,GB", temp=19.5, humidity=93, dt=humidity.time_ms // 1000)
+        as_expected = (status, _run_program(environment)) == (Status.OK, Status.DATAERR)
+    return Status.OK if as_expected else Status.SOFTWARE
 
 
-def show_a_run(aws: "EmbeddedAws", environment: dict[str, str]) -> int:
-    """One run, and what the table holds after it."""
-    say("London's weather, fetched and written by one run:")
-    status = run_program(environment)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("time", "city", "country", "city_id", "measure", "value", "unit"):
-        table.add_column(heading, justify="right" if heading == "value" else "left")
-    rows = {row.measure_name: row for row in aws.rows(DATABASE, TABLE)}
-    for name in DEFAULT_MEASURES:
-        row = rows[name]
-        dimensions = (row.dimensions[each] for each in ("city", "country", "city_id"))
-        unit = MEASURES[name].units[METRIC]
-        table.add_row(iso_time(row.time_ms), *dimensions, name, row.value, unit)
-    console().print(table)
-    return status
-
-
-def show_a_rejection(
-    aws: "EmbeddedAws", weather: "EmbeddedOpenWeatherMap", environment: dict[str, str]
-) -> int:
-    """Another program has written one measure with a higher version; ours is rejected."""
-    say("\nThe next run, after another program wrote a Humidity with a version from the future:")
-    rows = {row.measure_name: row for row in aws.rows(DATABASE, TABLE)}
-    humidity = rows["Humidity"]
-    aws.store.write(
-        DATABASE,
-        TABLE,
-        {},
-        [
-            {
-                "Dimensions": [
-                    {"Name": name, "Value": value} for name, value in humidity.dimensions.items()
-                ],
-                "MeasureName": humidity.measure_name,
-                "MeasureValue": "50",
-                "MeasureValueType": "DOUBLE",
-                "Time": str(humidity.time_ms),
-                "Version": humidity.version * 2,
-            }
-        ],
-        humidity.time_ms,
-    )
-    weather.set_weather("London,GB", temp=19.5, humidity=93, dt=humidity.time_ms // 1000)
-    return run_program(environment)
-
-
-def run_program(environment: dict[str, str]) -> int:
+def _run_program(environment: dict[str, str]) -> int:
     """Run the program as cron would, its output shown as it comes; returns its exit status."""
-    say("$ python ingest_weather.py")
-    sys.stdout.flush()
+    _say("$ python ingest_weather.py")
     finished = subprocess.run(  # noqa: S603  (this very program)
         [sys.executable, str(PROGRAM)], env=environment, cwd="/", check=False
     )
-    say(f"exit status {finished.returncode}")
+    _say(f"exit status {finished.returncode}")
     return finished.returncode
 
 
-def say(line: str) -> None:
+def _table(rows: dict[str, "Row"]) -> list[str]:
+    return terminal.table(
+        ("time", "city", "country", "city_id", "measure", "value", "unit"),
+        [
+            (
+                iso_time(rows[name].time_ms),
+                *rows[name].dimensions.values(),
+                name,
+                rows[name].value,
+                MEASURES[name].units[UNITS.index("metric")],
+            )
+            for name in DEFAULT_MEASURES
+        ],
+        right=(5,),
+    )
+
+
+def _write_as_another_program(aws: "EmbeddedAws", row: "Row") -> None:
+    """Another value of the row, with a higher version, so that ours is rejected."""
+    record = {
+        "Dimensions": [{"Name": name, "Value": value} for name, value in row.dimensions.items()],
+        "MeasureName": row.measure_name,
+        "MeasureValue": "50",
+        "MeasureValueType": "DOUBLE",
+        "Time": str(row.time_ms),
+        "Version": row.version * 2,
+    }
+    aws.store.write(DATABASE, TABLE, {}, [record], row.time_ms)
+
+
+def _say(line: str) -> None:
     print(line, flush=True)

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.observation import DEFAULT_MEASURES, MEASURES, UNITS, Measure, field_name
+from ingest.observation import DEFAULT_MEASURES, MEASURES, TEXT, TIME, UNITS, Measure, field_name
 
 PLUGIN = "grafana-timestream-datasource"
 DATA_SOURCE = {"type": PLUGIN, "uid": "${datasource}"}
@@ -164,9 +164,9 @@ def panel(
         "insertNulls": GAP_MS,
         "spanNulls": False,
     }
-    if measure.type == "VARCHAR":
+    if measure.kind == TEXT:
         kind, custom, query = "table", {}, latest_text_query(measure, where)
-    elif measure.is_time:
+    elif measure.kind == TIME:
         kind, custom = "stat", {}
     elif measure.name in LAST_OF_BIN:
         custom |= {"drawStyle": "points", "showPoints": "always"}
@@ -217,7 +217,7 @@ def panel(
 
 def series_query(measure: Measure, where: Places) -> str:
     """A time series a place, with one value in a bin."""
-    value = f"measure_value::{measure.type.lower()}"
+    value = "measure_value::varchar" if measure.kind == TEXT else "measure_value::double"
     one = f"max_by({value}, time)" if measure.name in LAST_OF_BIN else f"avg({value})"
     return (
         "SELECT place, CREATE_TIME_SERIES(bin_time, value) AS "  # noqa: S608  (names of our own)

@@ -1,29 +1,96 @@
-"""WEATHER_PLACES: one place, a list of them, or `@file` with one a line."""
+"""Places to ask for: the forms of one place, and lists of them from a setting or from files."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from ingest.observation import Place, parse_place
-from ingest.reporting.logs import log
-
 # How many places a message names one by one.
 NAMED = 10
 
 
-class _Item(NamedTuple):
-    """A text that should be a place, and where it stands: "" in the setting itself."""
+class Place(NamedTuple):
+    """One place as configured, and the one query it is always asked with.
 
-    text: str
-    where: str
+    OpenWeatherMap caches replies per form of the query, so two forms of one place can disagree.
+
+    name: as configured, white space tidied; messages use it.
+    country: the ISO 3166 code asked for, "" if the form has none.
+    city_id: the id asked for, 0 if the form has none.
+    coordinates: latitude and longitude as configured, () for other forms.
+    """
+
+    name: str
+    query: tuple[tuple[str, str], ...]
+    country: str = ""
+    city_id: int = 0
+    coordinates: tuple[str, str] | tuple[()] = ()
+
+
+# OpenWeatherMap takes UK for the United Kingdom and answers GB.
+_COUNTRY_ALIASES = {"UK": "GB"}
+
+_CITY = re.compile(r"(?P<city>[^,;]+(?:,[^,;]+)?),\s*(?P<country>[A-Za-z]{2})")
+_CITY_ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
+_COORDINATES = re.compile(r"([+-]?\d{1,3}(?:\.\d+)?)\s*,\s*([+-]?\d{1,3}(?:\.\d+)?)", re.ASCII)
+_ZIP = re.compile(r"zip:\s*(?P<code>[A-Za-z0-9 -]+),\s*(?P<country>[A-Za-z]{2})", re.ASCII)
+
+
+def place_name(text: str) -> str:
+    """How the program writes a place that a person wrote: white space tidied, none at commas."""
+    return re.sub(r"\s*,\s*", ",", " ".join(text.split()))
+
+
+def place_key(text: str) -> str:
+    """The same for every spelling of a place's or a city's name: what it is looked up by."""
+    return place_name(text).casefold()
+
+
+def country_code(text: str) -> str:
+    """The ISO 3166 code for a country's two letters, as OpenWeatherMap answers it."""
+    return _COUNTRY_ALIASES.get(text.upper(), text.upper())
+
+
+def parse_place(text: str) -> Place:
+    """Read `City,CC`, `City,State,CC`, a city id, `lat,lon` in degrees, or `zip:CODE,CC`.
+
+    Raises ValueError with a sentence that says what is wrong and what is expected.
+    """
+    name = place_name(text)
+    if not name.isprintable():
+        raise ValueError(f"{name!r} holds characters that cannot be printed")
+    if _CITY_ID.fullmatch(name):
+        return Place(name, (("id", name),), city_id=int(name))
+    if match := _COORDINATES.fullmatch(name):
+        latitude, longitude = match[1], match[2]
+        if abs(float(latitude)) > 90 or abs(float(longitude)) > 180:
+            raise ValueError(
+                f"{name!r} is outside -90..90 degrees of latitude or -180..180 of longitude"
+            )
+        query = (("lat", latitude), ("lon", longitude))
+        return Place(name, query, coordinates=(latitude, longitude))
+    if match := _ZIP.fullmatch(name):
+        country = country_code(match["country"])
+        return Place(name, (("zip", f"{match['code'].strip()},{country}"),), country=country)
+    match = None if name.startswith("zip:") else _CITY.fullmatch(name)
+    if match and any(map(str.isalpha, match["city"])):
+        return Place(name, (("q", name),), country=country_code(match["country"]))
+    raise ValueError(
+        f"{name!r} is not a place: write City,CC with the country's two letters (London,GB), "
+        "a city id (2643743), lat,lon (51.5085,-0.1257) or zip:CODE,CC"
+    )
 
 
 class Places(Sequence[Place]):
-    """Places in the order they were named. Holds their names alone, for they may be many."""
+    """Places in the order they were named. Only their names are kept, because they may be many.
 
-    def __init__(self, names: Sequence[str]) -> None:
+    duplicates: those that were named more than once, for a message; "" if none was. No part of
+    what makes two lists equal.
+    """
+
+    def __init__(self, names: Sequence[str], duplicates: str = "") -> None:
         self.names = names
+        self.duplicates = duplicates
 
     def __len__(self) -> int:
         return len(self.names)
@@ -49,17 +116,24 @@ class Places(Sequence[Place]):
         return f"Places({list(self.names[:NAMED])!r}{', ...' if len(self) > NAMED else ''})"
 
 
+class _Item(NamedTuple):
+    """A text that should be a place. where: its file and line, "" in the setting itself."""
+
+    text: str
+    where: str
+
+
 def read_places(value: str, folder: Path) -> Places:
     """Read places with `;` or newlines between; `@file` stands for the lines of a file.
 
-    A place named twice is asked for once, and a warning says so. folder: where relative files are.
+    A place that is named twice is kept once. folder: relative files are in it.
 
-    Raises ValueError that names every text that is no place, with file and line.
+    Raises ValueError that names every text that is not a place, with file and line.
     """
     names: list[str] = []
     seen: set[int] = set()
     problems: list[str] = []
-    twice: list[tuple[Place, _Item]] = []
+    repeated: list[tuple[Place, _Item]] = []
     for item in _items(value, folder, problems):
         try:
             place = parse_place(item.text)
@@ -67,40 +141,40 @@ def read_places(value: str, folder: Path) -> Places:
             problems.append(f"{item.where}: {error}" if item.where else str(error))
             continue
         if _key(place) in seen:
-            twice.append((place, item))
+            repeated.append((place, item))
         else:
             seen.add(_key(place))
             names.append(place.name)
     if problems:
-        raise ValueError("; ".join(_some(problems)))
+        raise ValueError("; ".join(_first_ten(problems)))
     if not names:
         raise ValueError("it names no place")
-    if twice:
-        named = "; ".join(_some(_describe(twice, _items(value, folder, []))))
-        log.warning("Named more than once, and asked for once: %s.", named)
-    return Places(names)
+    if not repeated:
+        return Places(names)
+    described = _describe(repeated, _items(value, folder, []))
+    return Places(names, "; ".join(_first_ten(described)))
 
 
 def _key(place: Place) -> int:
-    """What two namings of one place share. A hash: the queries would take more room than the names,
-    and they may be many."""
+    """The same for two texts that ask for the same. A hash, because there may be many places and
+    their queries take more memory than their names."""
     return hash(str(place.query).casefold())
 
 
-def _describe(twice: list[tuple[Place, _Item]], items: Iterable[_Item]) -> list[str]:
-    """Each second naming, with where it stands and where the first does."""
-    wanted = {_key(place) for place, _ in twice}
+def _describe(repeated: list[tuple[Place, _Item]], items: Iterable[_Item]) -> list[str]:
+    """Each repeated place, with the line it is on and the line that named it first."""
+    wanted = {_key(place) for place, _ in repeated}
     first: dict[int, str] = {}
     for item in items:
         key = _key(parse_place(item.text))
         if key in wanted:
             first.setdefault(key, item.where)
-    told = []
-    for place, item in twice:
+    described = []
+    for place, item in repeated:
         where = [item.where, first[_key(place)] and f"first: {first[_key(place)]}"]
         lines = "; ".join(filter(None, where))
-        told.append(f"{place.name} ({lines})" if lines else place.name)
-    return told
+        described.append(f"{place.name} ({lines})" if lines else place.name)
+    return described
 
 
 def _items(value: str, folder: Path, problems: list[str]) -> Iterator[_Item]:
@@ -119,7 +193,7 @@ def _items(value: str, folder: Path, problems: list[str]) -> Iterator[_Item]:
 
 def _lines(path: Path, problems: list[str]) -> Iterator[_Item]:
     """The places of a file: UTF-8, one a line; blank lines and what follows a # do not count."""
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe could be read for ever
+    if path.exists() and not (path.is_file() or path.is_dir()):  # reading a pipe may never end
         problems.append(f"{path} is not a file")
         return
     try:
@@ -138,6 +212,6 @@ def _is_utf8(text: str) -> bool:
     return text.isascii() or not re.search("[\udc80-\udcff]", text)  # what surrogateescape makes
 
 
-def _some(texts: list[str]) -> list[str]:
+def _first_ten(texts: list[str]) -> list[str]:
     left = len(texts) - NAMED
     return texts if left <= 0 else [*texts[:NAMED], f"and {left} more"]

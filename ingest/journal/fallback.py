@@ -1,187 +1,173 @@
-"""Where a run keeps its observations: the journal, or memory where there is no usable one."""
+"""The journal of a run: its file, and memory to stand in when that fails.
+
+A broken journal stops no delivery, and loses nothing that is in hand: what a run has enqueued, or
+read, and not acknowledged is kept here as well until it is.
+"""
 
 from array import array
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from ingest.deadline import epoch_ms
 from ingest.errors import JournalError
-from ingest.journal.queue import Entry, Journal, RejectedRecord, open_journal, set_aside
+from ingest.journal import history, polling
+from ingest.journal.damage import quarantine
+from ingest.journal.queue import FIRST_IN_MEMORY, Entry, FileQueue, MemoryQueue, Rejections
+from ingest.journal.schema import JournalFile
 from ingest.observation import Observation
 
 T = TypeVar("T")
 
-# Observations that are kept here as well as in the journal once none of them will be sent in this
-# run: should the file break, they go into the next one.
+# Entries kept in hand once none of them will be sent in this run: if the file is damaged later,
+# they go into the next one.
 MOST_UNSENT = 1_000
 
-# Numbers of entries in memory start here, so that they come after all of the journal's.
-MEMORY = 1 << 62
 
+class RunJournal:
+    """A `Queue` that goes on without its file, and what else a run keeps in that.
 
-class Store:
-    """The journal, with memory to stand in when it fails: a broken journal stops no delivery.
-
-    Each method does what the journal's of that name does.
-
-    path: None where the journal is off.
-    on_error: told what is wrong with the journal, once for each thing.
+    path: None if the journal is off.
+    on_error: told what is wrong with the file, once for each thing.
     """
 
     def __init__(
-        self, path: Path | None, target: str, on_error: Callable[[JournalError], None]
+        self,
+        path: Path | None,
+        target: str,
+        on_error: Callable[[JournalError], None],
+        now_ms: Callable[[], int] = epoch_ms,
     ) -> None:
-        self.path = path
+        self._path = path
         self._target = target
         self._on_error = on_error
-        self._journal: Journal | None = None
-        self._memory: dict[int, Entry] = {}
-        self._last_id = MEMORY
-        self._last_read = 0
-        # In the journal, and not yet given to be sent: with the number of the last of each commit.
-        self._unread: deque[tuple[int, Sequence[Observation]]] = deque()
-        self._unread_count = 0
+        self._now_ms = now_ms
+        self._file: JournalFile | None = None
+        self._queue: FileQueue | None = None
+        self._memory = MemoryQueue()
+        self._in_hand: dict[int, Entry] = {}  # those that the file has
+        self._last_id = 0  # the highest that the file has given
         self._sends_more = True
-        if path is not None:
-            self._open(path)
-
-    def aim(self, target: str) -> None:
-        """Say where observations go, where that was not known when the journal was opened."""
-        self._target = target
-        if self._journal:
-            self._journal.target = target
-
-    def _open(self, path: Path) -> None:
         try:
-            self._journal, damage = open_journal(path, self._target)
+            self._open()
         except JournalError as error:
-            self._on_error(error)
-        else:
-            if damage:
-                self._on_error(damage)
+            self._break(error)
 
-    def _ask(self, question: Callable[[Journal], T], otherwise: T) -> T:
-        """What the journal answers; otherwise where there is none, or none any more."""
-        if self._journal:
+    def _open(self) -> None:
+        if self._path:
+            self._file = JournalFile(self._path, self._target)
+            self._queue = FileQueue(self._file)
+
+    def _ask(self, question: Callable[[JournalFile], T], otherwise: T) -> T:
+        """The file's answer; `otherwise` if there is no file, or none any more."""
+        if self._file:
             try:
-                return question(self._journal)
+                return question(self._file)
             except JournalError as error:
-                self._give_up(error)
+                self._break(error)
         return otherwise
 
-    def add(self, observations: Sequence[Observation], now_ms: int) -> int:
-        """Keep those that are new as pending; return how many are."""
-        for _ in range(2):  # once more after a damaged journal was begun anew
-            added = self._ask(lambda journal: journal.add(observations, now_ms), -1)
-            if added >= 0:
-                if added and self._journal:
-                    self._unread.append((self._journal.last_id, observations))
-                    self._unread_count += len(observations)
-                    self._trim()
-                return added
-        for observation in observations:
-            self._last_id += 1
-            self._memory[self._last_id] = Entry(self._last_id, observation)
-        return len(observations)
+    def _ask_queue(self, question: Callable[[FileQueue], T], otherwise: T) -> T:
+        return self._ask(lambda _: question(self._queue) if self._queue else otherwise, otherwise)
 
-    def pending(self, after: int, limit: int) -> list[Entry]:
-        """The first pending entries with a higher number, oldest first; those in memory last."""
-        entries: list[Entry] = []
-        if after < MEMORY:
-            entries = self._ask(lambda journal: journal.pending(after, limit), entries)
-        if entries:
-            self._last_read = entries[-1].id
-            while self._unread and self._unread[0][0] <= self._last_read:
-                self._forget_oldest()
-        remembered = (entry for number, entry in self._memory.items() if number > after)
-        return entries + list(islice(remembered, limit - len(entries)))
+    def _break(self, error: JournalError) -> None:
+        """Go on without the file; with a new one, if it is damaged."""
+        self.close()
+        self._file = self._queue = None
+        if not error.corrupt or not self._path:
+            self._on_error(error)
+            return
+        try:
+            self._on_error(quarantine(self._path, error, self._now_ms()))
+            self._open()
+            if self._queue:
+                self._queue.restore(self._in_hand.values(), self._last_id, self._now_ms())
+        except JournalError as second:
+            self._on_error(second)
+            self.close()
+            self._file = self._queue = None
+            self._memory.take_over(self._in_hand.values())
+            self._in_hand.clear()
 
-    def send_no_more(self) -> None:
-        """Say that nothing more is sent in this run: what the journal has is safe there."""
-        self._sends_more = False
-        self._trim()
+    def enqueue(self, observations: Sequence[Observation], now_ms: int) -> list[Entry]:
+        for _ in range(2):  # once more after a damaged file was replaced
+            entries = self._ask_queue(lambda queue: queue.enqueue(observations, now_ms), None)
+            if entries is not None:
+                self._hold(entries)
+                return entries
+        return self._memory.enqueue(observations, now_ms)
 
-    def _trim(self) -> None:
-        while not self._sends_more and self._unread_count > MOST_UNSENT:
-            self._forget_oldest()
+    def backlog(self, after: int, limit: int) -> list[Entry]:
+        none: list[Entry] = []
+        entries = self._ask_queue(lambda queue: queue.backlog(after, limit), none)
+        self._hold(entries)
+        return entries
 
-    def _forget_oldest(self) -> None:
-        _, observations = self._unread.popleft()
-        self._unread_count -= len(observations)
+    def acknowledge(self, entries: Collection[Entry], rejections: Rejections, now_ms: int) -> None:
+        """What the file cannot keep stays pending there, and is sent again, which does no harm."""
+        self._memory.acknowledge(entries, rejections, now_ms)
+        for entry in entries:
+            self._in_hand.pop(entry.id, None)
+        kept = [entry for entry in entries if entry.id < FIRST_IN_MEMORY]
+        for _ in range(2):  # once more after a damaged file was replaced
+            file = self._file
+            if kept:
+                self._ask_queue(lambda queue: queue.acknowledge(kept, rejections, now_ms), None)
+            if self._file is file:
+                return
 
-    def settle(
-        self, delivered: Sequence[Entry], rejected: Sequence[RejectedRecord], now_ms: int
-    ) -> None:
-        """Keep what the service has confirmed, and what it has refused. What cannot be kept stays
-        pending in the journal and is sent again, which does no harm."""
-        for entry in delivered:
-            self._memory.pop(entry.id, None)
-        if kept := [entry for entry in delivered if entry.id < MEMORY]:
-            self._ask(lambda journal: journal.settle(kept, rejected, now_ms), None)
-
-    def failed(self, entries: Iterable[Entry], reason: str) -> None:
-        if kept := [entry for entry in entries if entry.id < MEMORY]:
-            self._ask(lambda journal: journal.failed(kept, reason), None)
-
-    def prune(self, before_ms: int, added: int) -> None:
-        self._ask(lambda journal: journal.prune(before_ms, added), None)
-
-    def asked(self, places: Sequence[str]) -> "array[int]":
-        never = array("q", bytes(8 * len(places)))
-        return self._ask(lambda journal: journal.asked(places), never)
-
-    def mark_asked(self, places: Iterable[str], now_ms: int) -> None:
-        self._ask(lambda journal: journal.mark_asked(places, now_ms), None)
-
-    def calls(self) -> dict[int, int]:
-        return self._ask(Journal.calls, {})
-
-    def keep_calls(self, calls: dict[int, int]) -> None:
-        self._ask(lambda journal: journal.keep_calls(calls), None)
-
-    def end_run(self, status: int, summary: str, now_ms: int) -> None:
-        self._ask(lambda journal: journal.end_run(status, summary, now_ms), None)
+    def note_failure(self, entries: Collection[Entry], reason: str) -> None:
+        self._ask_queue(lambda queue: queue.note_failure(entries, reason), None)
 
     def count_pending(self) -> int:
-        """How many wait for a later run, and how many will be lost with this process."""
-        return self._ask(Journal.count_pending, 0) + len(self._memory)
+        """How many wait for a later run, or will be lost with this process."""
+        pending = self._ask_queue(FileQueue.count_pending, None)
+        if pending is None:
+            pending = len(self._in_hand)
+        return pending + self._memory.count_pending()
 
-    def count_lost(self) -> int:
+    def count_unsaved(self) -> int:
         """How many are pending in memory alone."""
-        return len(self._memory)
+        return self._memory.count_pending()
 
-    def count_unread(self) -> int:
-        """How many are held in memory until they are sent, in the journal or not."""
-        return len(self._memory) + self._unread_count
+    def count_in_hand(self) -> int:
+        """How many are held in memory until they are acknowledged, in the file or not."""
+        return len(self._in_hand) + self._memory.count_pending()
+
+    def release(self) -> None:
+        """Hold little of what the file has: nothing more is sent in this run."""
+        self._sends_more = False
+        self._hold(())
+
+    def _hold(self, entries: Collection[Entry]) -> None:
+        for entry in entries:
+            self._in_hand[entry.id] = entry
+            self._last_id = max(self._last_id, entry.id)
+        while not self._sends_more and len(self._in_hand) > MOST_UNSENT:
+            del self._in_hand[next(iter(self._in_hand))]
+
+    def last_polled(self, places: Sequence[str]) -> "array[int]":
+        never = array("q", bytes(8 * len(places)))
+        return self._ask(lambda file: polling.last_polled(file, places), never)
+
+    def mark_polled(self, places: Sequence[str], now_ms: int) -> None:
+        self._ask(lambda file: polling.mark_polled(file, places, now_ms), None)
+
+    def calls(self) -> dict[int, int]:
+        return self._ask(polling.calls, {})
+
+    def keep_calls(self, made: dict[int, int]) -> None:
+        self._ask(lambda file: polling.keep_calls(file, made), None)
 
     def pending_elsewhere(self, since_ms: int) -> dict[str, int]:
-        return self._ask(lambda journal: journal.pending_elsewhere(since_ms), {})
+        return self._ask(lambda file: history.pending_elsewhere(file, since_ms), {})
+
+    def prune(self, before_ms: int, added: int) -> None:
+        self._ask(lambda file: history.prune(file, before_ms, added), None)
+
+    def end_run(self, status: int, summary: str, now_ms: int) -> None:
+        self._ask(lambda file: history.end_run(file, status, summary, now_ms), None)
 
     def close(self) -> None:
-        if self._journal:
-            self._journal.close()
-
-    def _give_up(self, error: JournalError) -> None:
-        """Go on without the journal; with a new one, where the file is damaged."""
-        assert self._journal  # noqa: S101  (who calls has one)
-        self._journal.close()
-        self._journal = None
-        path = self.path
-        if not error.corrupt or path is None:
-            self._on_error(error)
-        else:
-            try:
-                self._on_error(set_aside(path, error))
-                self._open(path)
-                if self._journal:
-                    self._journal.begin_after(self._last_read)
-            except JournalError as second:
-                self._journal = None
-                self._on_error(second)
-        unread = [each for _, observations in self._unread for each in observations]
-        self._unread.clear()
-        self._unread_count = 0
-        if unread:
-            self.add(unread, unread[-1].version)
+        if self._file:
+            self._file.close()

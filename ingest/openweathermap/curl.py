@@ -1,7 +1,7 @@
-"""The one place that sets up PycURL: a safe handle, and what libcurl's codes mean.
+"""The only maker of PycURL's handles, and what libcurl's codes mean.
 
 Certificates and host names are checked with certifi's bundle: libcurl finds none in a slim
-container, and SSL_CERT_FILE is not its affair. Redirects are not followed.
+container, and does not read SSL_CERT_FILE. Redirects are not followed.
 """
 
 from typing import NamedTuple
@@ -10,15 +10,16 @@ import certifi
 import pycurl
 
 from ingest.errors import WeatherError
+from ingest.openweathermap.retry import ADVICE
 
 CONNECT_TIMEOUT_S = 5.0
 
 
 def new_handle(url: str, timeout_s: float, ca_file: str | None = None) -> pycurl.Curl:
-    """A handle that can be aimed at this URL, or another of the same scheme, and at nothing else.
+    """A handle for this URL, or another of the same scheme, and for no other protocol.
 
     timeout_s: time limit for one request, from its start to the last byte of its reply.
-    ca_file: authorities in PEM; certifi's where None.
+    ca_file: authorities in PEM; None: certifi's.
     """
     curl = pycurl.Curl()
     is_plain = url.startswith("http:")
@@ -41,13 +42,12 @@ def new_handle(url: str, timeout_s: float, ca_file: str | None = None) -> pycurl
 
 
 class CurlError(NamedTuple):
-    """What a code of libcurl means here. permanent: asking again at once is of no use."""
+    """What a code of libcurl means here. permanent: asking again at once does not help."""
 
     sentence: str
     permanent: bool
 
 
-RETRY = "Nothing to do if it passes; else check the network, and OpenWeatherMap's status."
 CURL_ERRORS = {
     1: CurlError("the protocol of OPENWEATHERMAP_URL is not allowed here", permanent=True),
     3: CurlError("OPENWEATHERMAP_URL is malformed", permanent=True),
@@ -55,8 +55,8 @@ CURL_ERRORS = {
         "this libcurl lacks a feature that is needed; install pycurl anew", permanent=True
     ),
     5: CurlError("the proxy's name could not be resolved. Check https_proxy", permanent=False),
-    6: CurlError(f"the host name could not be resolved. {RETRY}", permanent=False),
-    7: CurlError(f"the connection was refused or found no way. {RETRY}", permanent=False),
+    6: CurlError(f"the host name could not be resolved. {ADVICE}", permanent=False),
+    7: CurlError(f"the connection was refused or found no way. {ADVICE}", permanent=False),
     8: CurlError("what answers does not speak HTTP", permanent=False),
     16: CurlError("the HTTP/2 connection failed", permanent=False),
     18: CurlError("the reply ended before its announced length", permanent=False),
@@ -68,7 +68,7 @@ CURL_ERRORS = {
     35: CurlError("the TLS handshake failed. Check for a proxy that opens TLS", permanent=False),
     47: CurlError("the server redirects, which is not followed", permanent=True),
     52: CurlError("the server closed the connection without a reply", permanent=False),
-    55: CurlError(f"the request could not be sent. {RETRY}", permanent=False),
+    55: CurlError(f"the request could not be sent. {ADVICE}", permanent=False),
     56: CurlError("the connection broke while the reply was read", permanent=False),
     58: CurlError("the local TLS certificate is unusable", permanent=True),
     59: CurlError("the server offers no acceptable TLS cipher", permanent=True),
@@ -86,12 +86,12 @@ CURL_ERRORS = {
     90: CurlError("the server's public key is not the pinned one", permanent=True),
     91: CurlError("the server's certificate status is invalid", permanent=True),
 }
-# Broken by the moment: TLS engine and shutdown, a socket not ready.
-_PASSING = CurlError(f"the connection failed. {RETRY}", permanent=False)
+# What can pass: TLS engine and shutdown, a socket not ready.
+_PASSING = CurlError(f"the connection failed. {ADVICE}", permanent=False)
 CURL_ERRORS |= dict.fromkeys((2, 53, 54, 64, 65, 66, 80, 81, 89), _PASSING)
 # HTTP/2 and HTTP/3: a stream or connection that was reset. PycURL has no names for these yet.
 CURL_ERRORS |= dict.fromkeys((92, 95, 96, 97, 99), _PASSING)
-# Files, logins and callbacks, none of which is used.
+# Files, logins and callbacks, which are not used.
 _UNFORESEEN = CurlError("libcurl failed in a way that was not foreseen", permanent=True)
 CURL_ERRORS |= dict.fromkeys((21, 22, *range(24, 27), 33, 34, 36, 37), _UNFORESEEN)
 CURL_ERRORS |= dict.fromkeys((*range(40, 47), 48, 57, 67, 75, 76, 78, 82, 83, 88), _UNFORESEEN)

@@ -1,18 +1,22 @@
-"""Tells a monitoring service how each run ended: a POST to URL/STATUS."""
+"""Reports to a monitoring service how each run ended: a POST to URL/STATUS."""
+
+import logging
 
 import pycurl
 
+from ingest.deadline import SLICE_S, Deadline, Task
 from ingest.openweathermap.curl import new_handle
-from ingest.reporting.logs import log
+from ingest.reporting.logs import RunLog
+from ingest.reporting.summary import Summary
 
-# Limits in seconds; the second for a run that a signal has asked to end.
+# Limits in seconds; the second is for a run that a signal has asked to end.
 LIMIT_S = 5.0
 QUICK_LIMIT_S = 0.5
 
 MAX_BODY_BYTES = 10_000
 
 
-def ping(url: str, status: int, lines: str, limit_s: float) -> None:
+def ping(url: str, status: int, lines: str, limit_s: float, log: logging.Logger) -> None:
     """POST the last lines of the log to URL/STATUS. Never raises, and changes no exit status.
 
     The URL is not logged: whoever knows it can report in the run's place.
@@ -29,3 +33,15 @@ def ping(url: str, status: int, lines: str, limit_s: float) -> None:
         log.warning("The health check could not be sent (curl %d).", error.args[0])
     finally:
         curl.close()
+
+
+def report(url: str, summary: Summary, log: RunLog, deadline: Deadline) -> None:
+    """Ping with the run's end and last lines, within the run's time but for half a second, and no
+    longer than that once a signal has come."""
+    limit_s = min(LIMIT_S, max(QUICK_LIMIT_S, deadline.remaining_s()))
+    lines = f"{log.recent_lines()}\nrun {summary.run}: {summary}."
+    pinged = Task(lambda: ping(url, int(summary.status), lines, limit_s, log), "while it pinged")
+    clock = Deadline(limit_s + SLICE_S)
+    while not pinged.is_done(SLICE_S) and not clock.passed():
+        if deadline.stopped and clock.elapsed_s() > QUICK_LIMIT_S:
+            return

@@ -1,7 +1,8 @@
-"""Logging to standard error: text for people, one JSON object a line for machines.
+"""The log of a run: its own id, its own secrets, its own last lines.
 
-Only this program's own loggers are ever more talkative than WARNING: botocore at DEBUG prints the
-secret and the request's credentials.
+Nothing here is shared between runs but Python's handlers, which `start_logging` sets up for the
+command line; another host, such as Lambda, keeps its own. Only this program's own logger is ever
+more talkative than WARNING: botocore at DEBUG prints the secret and the request's credentials.
 """
 
 import json
@@ -9,89 +10,97 @@ import logging
 import os
 import sys
 import time
-import urllib.parse
 from collections import deque
+
+from ingest.reporting.redaction import Redactor
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("text", "json")
 
-log = logging.getLogger("ingest_weather")
+# The lines that a health check sends along.
+RECENT_LINES = 50
+
+# Python's logger above those of all runs; its level is what the settings say.
+ROOT = logging.getLogger("ingest_weather")
 
 
-class Redactor:
-    """Replaces every secret it was told of, in its plain and its URL-encoded form."""
+class RunLog(logging.Logger):
+    """A logger of one run. Secrets are out of a record before any handler sees it.
 
-    def __init__(self) -> None:
-        self._secrets: set[str] = set()
+    run_id: tells the lines of one run from those of another, wherever they are collected.
+    redact: add each secret of the run before something can show it.
+    """
 
-    def add(self, secret: str | None) -> None:
-        # One and two letters would black out half of every message, and protect nothing.
-        if secret and len(secret) > 2:
-            quoted = urllib.parse.quote(secret, errors="replace")
-            self._secrets |= {secret, quoted, urllib.parse.quote_plus(secret, errors="replace")}
+    def __init__(self, run_id: str = "") -> None:
+        super().__init__(ROOT.name)
+        self.parent = ROOT
+        self.run_id = run_id or os.urandom(3).hex()
+        self.redact = Redactor()
+        self._recent: deque[str] = deque(maxlen=RECENT_LINES)
 
-    def __call__(self, text: str) -> str:
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "(redacted)")
-        return text
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802
+        # Python's own loggers remember their answer; here settings change it on the way.
+        return level > self.manager.disable and level >= self.getEffectiveLevel()
 
+    def handle(self, record: logging.LogRecord) -> None:
+        """Redact the record, remember its line, and hand it on."""
+        record.run_id = self.run_id
+        record.msg, record.args = self.redact(record.getMessage()), ()
+        if record.exc_info:
+            text = self.redact(logging.Formatter().formatException(record.exc_info))
+            # Formatters of text print the first; those of JSON, what they do not know. With the
+            # exception itself they would make their own text of it.
+            record.exc_text = record.traceback = text
+            record.exc_info = None
+        self._recent.append(TextFormatter(self).format(record))
+        super().handle(record)
 
-redact = Redactor()
-
-
-class _Recent(logging.Handler):
-    """Keeps the last lines, for the health check."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFormatter(_TextFormatter())
-        self.lines: deque[str] = deque(maxlen=50)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
-
-
-# Tells the lines of one run from those of another, wherever they are collected.
-RUN_ID = os.urandom(3).hex()
+    def recent_lines(self) -> str:
+        """The last lines as text, whatever LOG_FORMAT says."""
+        return "\n".join(self._recent)
 
 
 def utc(record: logging.LogRecord) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
 
 
-class _TextFormatter(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__(f"%(asctime)s %(levelname)-8s {RUN_ID} %(message)s")
+class TextFormatter(logging.Formatter):
+    """For people. Records that are not of a run, such as botocore's, are shown as `log`'s."""
+
+    def __init__(self, log: RunLog) -> None:
+        super().__init__("%(asctime)s %(levelname)-8s %(run_id)s %(message)s")
+        self._log = log
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         return utc(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        record.__dict__.setdefault("run_id", self._log.run_id)
+        return self._log.redact(super().format(record))
 
 
-class _JsonFormatter(logging.Formatter):
+class JsonFormatter(logging.Formatter):
+    """For machines: one JSON object a line."""
+
+    def __init__(self, log: RunLog) -> None:
+        super().__init__()
+        self._log = log
+
     def format(self, record: logging.LogRecord) -> str:
         entry = {
             "time": utc(record),
             "level": record.levelname,
-            "run": RUN_ID,
-            "message": redact(record.getMessage()),
+            "run": getattr(record, "run_id", self._log.run_id),
+            "message": self._log.redact(record.getMessage()),
         }
-        if record.exc_info:
-            entry["traceback"] = redact(self.formatException(record.exc_info))
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:
+            entry["traceback"] = self._log.redact(record.exc_text)
         return json.dumps(entry, ensure_ascii=False)
 
 
-_recent = _Recent()
-
-
-def recent_lines() -> str:
-    """The last lines of the log, as text, whatever LOG_FORMAT says."""
-    return "\n".join(_recent.lines)
-
-
-def start_logging(level: str = "", log_format: str = "text") -> None:
+def start_logging(log: RunLog, level: str = "", log_format: str = "text") -> None:
     """Log to standard error; may be called again when the settings are known.
 
     level: one of LEVELS; "" is INFO on a terminal and WARNING elsewhere, so that cron has nothing
@@ -100,10 +109,8 @@ def start_logging(level: str = "", log_format: str = "text") -> None:
     if not level:
         level = "INFO" if sys.stderr.isatty() else "WARNING"
     handler = logging.StreamHandler()
-    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    handler.setFormatter(JsonFormatter(log) if log_format == "json" else TextFormatter(log))
     logging.raiseExceptions = False  # a closed standard error must not end a run
-    logging.basicConfig(level=logging.WARNING, handlers=[handler, _recent], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    log.setLevel(level)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        redact.add(os.environ.get(name))
+    ROOT.setLevel(level)

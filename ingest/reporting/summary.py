@@ -1,10 +1,10 @@
 """What a run did, counted; and its failures, grouped for a person."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ingest.errors import IngestError, Status, most_urgent
-from ingest.observation import one_line
-from ingest.reporting.logs import RUN_ID, redact
+from ingest.reporting.redaction import one_line
 
 # Places that a group of failures names.
 NAMED = 3
@@ -28,11 +28,13 @@ class Group:
 
 @dataclass
 class Summary:
-    """stored and rejected count records, places and fetched places, the others observations.
+    """stored and rejected count values, places and fetched places, the others observations.
 
-    keep_all: remember every failed place, not just the first of each kind.
+    keep_all: remember every failed place, not only the first of each kind.
     """
 
+    run: str
+    redact: Callable[[str], str] = field(default=str, repr=False)
     keep_all: bool = False
     places: int = 0
     fetched: int = 0
@@ -58,7 +60,9 @@ class Summary:
         if len(group.names) < NAMED:
             group.names.append(one_line(name))
         if self.keep_all:
-            self.failures.append({"place": name, "kind": error.kind, "error": redact(str(error))})
+            self.failures.append(
+                {"place": name, "kind": error.kind, "error": self.redact(str(error))}
+            )
 
     def describe_failures(self) -> str:
         """One sentence for one place; for more, a line that counts them by kind, and under it what
@@ -79,7 +83,7 @@ class Summary:
     def as_dict(self, *, failures: bool = True) -> dict[str, object]:
         """For --json, and without the failures for the journal."""
         result: dict[str, object] = {
-            "run": RUN_ID,
+            "run": self.run,
             "places": self.places,
             "fetched": self.fetched,
             "unchanged": self.unchanged,

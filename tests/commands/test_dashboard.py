@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.make_dashboard import DATA_SOURCE, DIMENSIONS, UNIT_IDS, Places, as_text, dashboard
-from ingest.observation import DEFAULT_MEASURES, MEASURES, UNITS
+from ingest.observation import DEFAULT_MEASURES, MEASURES, TEXT, UNITS
 from tests.conftest import ROOT
 
 FILE = ROOT / "deploy" / "grafana-dashboard.json"
@@ -116,7 +116,7 @@ def test_every_query_names_its_measure_the_time_and_the_variables(made: dict[str
         used = set(re.findall(r"\$\{(\w+)", query))
         assert used == {"database", "table", "place"}
         assert query.count("(") == query.count(")")
-        kind = MEASURES[panel["title"]].type.lower()
+        kind = "varchar" if MEASURES[panel["title"]].kind == TEXT else "double"
         assert f"measure_value::{kind}" in query
 
 

@@ -69,7 +69,7 @@ def test_the_list_is_a_table_with_value_time_and_reason(refused: Program) -> Non
     target = f"us-east-1/{DATABASE}.{TABLE}"
     assert text.count(target) == 1
     assert text.endswith(
-        f"8 records rejected by {target}. Mend the cause, then --retry; or --discard them."
+        f"8 records rejected by {target}. Fix the cause, then --retry; or --discard them."
     )
     assert len(states(journal_of(refused))) == 8
 

@@ -23,7 +23,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from commands import crontab
-from commands.iam import run_policy
+from commands.setup.iam import run_policy
 from embedded.aws import EmbeddedAws
 from embedded.faults import answer, aws_error, stall
 from embedded.openweathermap import EmbeddedOpenWeatherMap
@@ -473,7 +473,7 @@ def test_an_account_that_is_not_onboarded_is_told_before_anything_is_asked(bench
 def test_a_region_without_timestream_is_told_with_those_that_have_it(bench: Bench) -> None:
     run = bench.setup(env={"AWS_REGION": "eu-west-2"})
     assert (run.returncode, bench.changes) == (Status.CONFIG, [])
-    assert "eu-west-2 cannot be reached. Set AWS_REGION" in run.stderr
+    assert "Set AWS_REGION to the region of the database" in run.stderr
     assert "eu-west-1" in run.stderr
 
 

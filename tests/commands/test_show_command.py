@@ -19,16 +19,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.comparison import Comparison, compare
-from commands.readings import PlaceFilter, age, gap_limit_ms, mean_direction
-from commands.sparkline import BARS, PLAIN, sparkline
-from commands.timestream_query import Row as TableRow
-from commands.timestream_query import identifier, literal, rows_of_page, sql
+from commands.show.comparison import Comparison, compare
+from commands.show.readings import gap_limit_ms, mean_direction
+from commands.show.sparkline import BARS, PLAIN, sparkline
+from commands.show.timestream_query import Row as TableRow
+from commands.show.timestream_query import (
+    dimensions_of,
+    identifier,
+    literal,
+    rows_of_page,
+    sql,
+)
+from commands.terminal import age
 from embedded.aws import EmbeddedAws
 from embedded.faults import aws_error, stall
 from ingest.errors import Status
-from ingest.journal.queue import Journal
-from ingest.observation import MEASURES, Observation, Place, iso_time
+from ingest.journal.history import kept
+from ingest.journal.rejected import rejected
+from ingest.journal.schema import JournalFile
+from ingest.observation import MEASURES, Observation, iso_time
+from ingest.places import Place
 from tests.conftest import API_KEY, DATABASE, SECRET_ID, TABLE, Program
 from tests.support.readings import HOUR_MS, LONDON, PARIS, ago, fill, now_ms, page, reject, rows
 from tests.support.runs import Finished, assert_clean, journal_of
@@ -534,7 +544,7 @@ def test_a_place_that_the_journal_knows_is_asked_for_by_its_dimensions(
 def test_each_form_of_a_place_is_told_by_its_dimensions(
     text: str, dimensions: dict[str, str]
 ) -> None:
-    assert PlaceFilter([text]).dimensions() == [dimensions]
+    assert dimensions_of([text]) == [dimensions]
 
 
 def test_a_row_is_named_by_coordinates_else_city_else_id() -> None:
@@ -560,9 +570,9 @@ INJECTIONS = (
 
 @pytest.mark.parametrize("text", INJECTIONS)
 def test_a_place_cannot_leave_its_literal(text: str) -> None:
-    statement = sql(DATABASE, TABLE, 0, 1, [], PlaceFilter([text]))
+    statement = sql(DATABASE, TABLE, 0, 1, [], dimensions_of([text]))
     assert outside_literals(statement) == outside_literals(
-        sql(DATABASE, TABLE, 0, 1, [], PlaceFilter(["Rome"]))
+        sql(DATABASE, TABLE, 0, 1, [], dimensions_of(["Rome"]))
     )
 
 
@@ -588,7 +598,7 @@ def test_literals_and_identifiers_hold_any_text(text: str) -> None:
     [
         ("ValidationException", 400, Status.CONFIG),
         ("AccessDeniedException", 403, Status.NOPERM),
-        ("QueryExecutionException", 400, Status.TEMPFAIL),
+        ("QueryExecutionException", 400, Status.CONFIG),
     ],
 )
 def test_what_timestream_refuses_is_told(
@@ -701,8 +711,8 @@ def test_another_value_in_the_table_is_named(program: Program, aws: EmbeddedAws)
 def compared_with(path: Path, table: list[Observation]) -> Comparison:
     """The journal against a table that holds these, without a Query between."""
     answer = page(rows(table))
-    with closing(Journal(path, "", read_only=True)) as journal:
-        return compare(journal.kept(0), journal.rejected(), rows_of_page(answer), lambda _: True)
+    with closing(JournalFile(path, read_only=True)) as journal:
+        return compare(kept(journal, 0), rejected(journal), rows_of_page(answer), lambda _: True)
 
 
 def test_pending_and_rejected_records_are_neither_lacking_nor_unknown(tmp_path: Path) -> None:

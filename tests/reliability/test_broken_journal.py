@@ -21,7 +21,7 @@ PAGE_BYTES = 4096
 
 
 def assert_stored_without_journal(run: Finished, aws: EmbeddedAws, *help_: str) -> None:
-    """The weather is there, the status says that the journal is not, and so does the log."""
+    """The weather is stored; the status and the log say that the journal is unusable."""
     assert (run.returncode, run.stdout) == (Status.IOERR, ""), run.stderr
     for fragment in help_:
         assert fragment in run.stderr
@@ -30,7 +30,7 @@ def assert_stored_without_journal(run: Finished, aws: EmbeddedAws, *help_: str) 
 
 
 def assert_works_again(program: Program, weather: EmbeddedOpenWeatherMap) -> None:
-    """The next run needs nothing but the journal as it is now."""
+    """The next run works with the journal as it is now."""
     weather.set_weather("London,GB", dt=int(time.time()), humidity=1)
     run = program.run()
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
@@ -68,7 +68,7 @@ def journal(program: Program, aws: EmbeddedAws, made_once: dict[str, bytes]) -> 
     ["/dev/null/journal", "/proc/self/journal", "/proc/journal/sqlite3", "{file}/journal", "{}"],
     ids=["below a device", "in a process", "folder cannot be made", "below a file", "a folder"],
 )
-def test_where_nothing_can_be_written_the_weather_is_stored_all_the_same(
+def test_if_nothing_can_be_written_the_weather_is_stored_all_the_same(
     program: Program, aws: EmbeddedAws, tmp_path: Path, path: str
 ) -> None:
     (tmp_path / "file").write_text("a regular file")
@@ -79,9 +79,9 @@ def test_where_nothing_can_be_written_the_weather_is_stored_all_the_same(
 
 
 def run_with_file_limit(program: Program, blocks: int) -> Finished:
-    """No file may grow beyond so many blocks of 512 bytes, as where the disk is nearly full.
+    """No file may grow beyond so many blocks of 512 bytes, as on a disk that is nearly full.
 
-    Its coverage is not measured: those data could not be written either.
+    Its coverage is not measured: that file could not be written either.
     """
     return subprocess.run(
         ["/bin/sh", "-c", f'ulimit -f {blocks}; exec "$0" "$@"', *program.command()],
@@ -94,7 +94,7 @@ def run_with_file_limit(program: Program, blocks: int) -> Finished:
     )
 
 
-# Nothing at all; the lock; a part of a new file; the file, and a part of its log.
+# Nothing at all; the lock; part of a new file; the file and part of its log.
 @pytest.mark.parametrize("blocks", [0, 1, 24, 60])
 def test_a_full_disk_stops_no_delivery(
     program: Program, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap, blocks: int
@@ -105,7 +105,7 @@ def test_a_full_disk_stops_no_delivery(
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 9, 40])
-def test_a_disk_that_is_full_since_stops_no_delivery_and_loses_nothing(
+def test_a_disk_that_became_full_stops_no_delivery_and_loses_nothing(
     journal: Path,
     program: Program,
     aws: EmbeddedAws,
@@ -169,7 +169,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda each: each.__name__)
-def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(
+def test_a_damaged_journal_is_quarantined_and_a_new_one_begun(
     journal: Path,
     program: Program,
     aws: EmbeddedAws,
@@ -289,8 +289,8 @@ def test_without_a_journal_what_cannot_be_delivered_is_counted_as_lost(
     aws.plan.always("WriteRecords", aws_error("ServiceQuotaExceededException", "No.", 402))
     run = program.run(env={"WEATHER_JOURNAL": "/dev/null/journal"})
     assert run.returncode == Status.IOERR
-    assert "Lost, for there is no usable journal: 1 observations." in run.stderr
-    # Its lock and its file, once each, though both are looked for before the secret is read, too.
+    assert "Lost, because there is no usable journal: 1 observations." in run.stderr
+    # Its lock and its file, once each.
     assert run.stderr.count("Let this user write to its folder") == 2
     assert_clean(run)
 

@@ -13,11 +13,11 @@ import pytest
 
 from embedded.aws import EmbeddedAws
 from embedded.openweathermap import EmbeddedOpenWeatherMap
-from ingest.journal.queue import Journal
 from ingest.observation import Observation
 from tests.conftest import DATABASE, ROOT, TABLE
 from tests.support.in_process import environment
-from tests.support.journals import LONDON, TARGET, query, series, states
+from tests.support.journals import LONDON, query, series, states
+from tests.support.readings import fill
 
 KILLED = -9
 PLACES = {"London,GB": "London", "Paris,FR": "Paris"}
@@ -155,17 +155,13 @@ def no_journal_yet(_: Path) -> list[Observation]:
 def backlog(journal: Path) -> list[Observation]:
     """Thirty observations of earlier runs: with what is fetched, two calls."""
     waiting = series(30, LONDON, (int(time.time()) - 23 * HOUR_S) * 1000)
-    opened = Journal(journal, TARGET)
-    opened.add(waiting, 1)
-    opened.close()
+    fill(journal, waiting, pending=len(waiting))
     return waiting
 
 
 def backlog_with_one_too_old(journal: Path) -> list[Observation]:
     """And one that is older than the table takes."""
-    opened = Journal(journal, TARGET)
-    opened.add(series(1, LONDON, 1_000_000), 1)
-    opened.close()
+    fill(journal, series(1, LONDON, 1_000_000), pending=1)
     return backlog(journal)
 
 

@@ -25,7 +25,8 @@ from embedded.faults import (
     truncate,
 )
 from embedded.openweathermap import EmbeddedOpenWeatherMap
-from ingest.journal.queue import Journal
+from ingest.journal.queue import FileQueue
+from ingest.journal.schema import JournalFile
 from ingest.observation import Observation
 from tests.conftest import DATABASE, TABLE, Program
 from tests.support.in_process import InProcess, environment
@@ -93,8 +94,8 @@ def minutes(count: int) -> list[Observation]:
 
 def put_aside(path: Path, observations: list[Observation]) -> None:
     """What runs of an outage leave behind."""
-    journal = Journal(path, TARGET)
-    assert journal.add(observations, 1) == len(observations)
+    journal = JournalFile(path, TARGET)
+    assert len(FileQueue(journal).enqueue(observations, 1)) == len(observations)
     journal.close()
 
 

@@ -24,7 +24,8 @@ from embedded.aws import EmbeddedAws
 from embedded.exchange import Request
 from embedded.faults import Fault, answer, aws_error, empty, reset, reset_after, truncate
 from embedded.openweathermap import EmbeddedOpenWeatherMap
-from ingest.journal.queue import Journal
+from ingest.journal.rejected import discard, rejected, retry
+from ingest.journal.schema import JournalFile
 from tests.conftest import DATABASE, TABLE
 from tests.support.in_process import InProcess, environment
 from tests.support.journals import TARGET, query
@@ -176,18 +177,18 @@ class Runs(RuleBasedStateMachine):
         self.decide("discard", place, measure)
 
     def decide(self, what: str, place: str, measure: str) -> None:
-        journal = Journal(self.journal, TARGET)
+        journal = JournalFile(self.journal, TARGET)
         try:
-            entries = journal.rejected(place, measure)
+            entries = rejected(journal, [place] if place else [], measure)
             for each in entries:
                 observation = each.observation
                 for name in observation.values:
                     key = (observation.place.name, observation.time_ms, name)
                     self.standing[key].discard(observation.version)
             if what == "retry":
-                journal.retry(entries, self.now_ms)
+                retry(journal, entries, self.now_ms)
             else:
-                journal.discard(entries)
+                discard(journal, entries)
         finally:
             journal.close()
 
@@ -272,7 +273,7 @@ def test_nothing_is_lost_doubled_or_stuck_whatever_happens(
 
     programs = InProcess(monkeypatch)
     folders = (tmp_path / str(number) for number in itertools.count())
-    monkeypatch.setattr(time, "time_ns", lambda: now[0].now_ms * 1_000_000)
+    programs.now_ms = lambda: now[0].now_ms
     run_state_machine_as_test(
         Connected,
         settings=settings(

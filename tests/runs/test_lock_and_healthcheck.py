@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from commands.command_line import parse
 from embedded.aws import EmbeddedAws
 from embedded.exchange import Request
 from embedded.faults import Fault, answer, aws_error, reset, stall
@@ -19,7 +18,8 @@ from embedded.openweathermap import EmbeddedOpenWeatherMap
 from ingest.deadline import Deadline
 from ingest.errors import Status
 from ingest.reporting import healthcheck
-from ingest_weather import Run
+from ingest.reporting.logs import RunLog
+from ingest.reporting.summary import Summary
 from tests.conftest import API_KEY, SECRET_ID, Program
 from tests.support.runs import (
     CREDENTIALS,
@@ -79,7 +79,7 @@ def test_of_ten_runs_at_once_one_works_and_the_others_say_who(
     assert late.returncode == Status.TEMPFAIL
     assert re.search(rf"\(pid {winner.pid}, {SINCE}; lock /", late.stderr)
     assert (last.returncode, last.stdout, last.stderr) == (0, "", "")
-    assert aws.count("GetSecretValue") == weather.count("weather") == 1
+    assert weather.count("weather") == 1
     assert aws.count("WriteRecords") == 1
 
 
@@ -115,18 +115,17 @@ def test_the_lock_of_a_killed_run_blocks_nobody_and_its_observation_is_delivered
     assert stored(aws) == all_of("London")
 
 
-def test_a_journal_named_in_the_secret_is_locked_too(
-    program: Program, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap, gate: Gate, tmp_path: Path
+def test_a_journal_named_in_the_environment_is_locked_too(
+    program: Program, weather: EmbeddedOpenWeatherMap, gate: Gate, tmp_path: Path
 ) -> None:
     journal = tmp_path / "elsewhere" / "journal"
-    secret = {"OPENWEATHERMAP_API_KEY": API_KEY, "WEATHER_JOURNAL": str(journal)}
-    aws.put_secret(SECRET_ID, json.dumps(secret))
+    env = {"WEATHER_JOURNAL": str(journal)}
     weather.plan.when("weather", gate.hold)
-    process = program.start()
+    process = program.start(env=env)
     assert gate.reached.wait(60)
     # The other one has another home, so that nothing but the journal is common to both.
     (tmp_path / "home").mkdir()
-    late = program.run(env={"HOME": str(tmp_path / "home")})
+    late = program.run(env={**env, "HOME": str(tmp_path / "home")})
     assert late.returncode == Status.TEMPFAIL
     assert re.search(rf"\(pid {process.pid}, {SINCE}; lock {journal}\.lock\)", late.stderr)
     gate.opened.set()
@@ -282,7 +281,7 @@ class StalledPing:
         self.gave_up = False
         self.limits_s: list[float] = []
 
-    def __call__(self, url: str, status: int, lines: str, limit_s: float) -> None:
+    def __call__(self, url: str, status: int, lines: str, limit_s: float, _: RunLog) -> None:
         assert (url, status) == ("https://example.com/x", 0)
         assert "0 of 0 places fetched" in lines
         self.limits_s.append(limit_s)
@@ -298,10 +297,8 @@ def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[StalledPing]:
     ping.over.set()
 
 
-def reported(deadline: Deadline, *arguments: str) -> None:
-    run = Run(parse(arguments), deadline)
-    run._healthcheck_url = "https://example.com/x"
-    run.report()
+def reported(deadline: Deadline) -> None:
+    healthcheck.report("https://example.com/x", Summary("run"), RunLog(), deadline)
 
 
 def test_a_stalled_health_check_has_what_is_left_of_the_runs_time_but_half_a_second(
@@ -366,5 +363,5 @@ def test_a_stalled_health_check_ends_with_the_runs_deadline(
 
 
 def test_lines_that_are_no_utf_8_are_sent_all_the_same(health: HealthService) -> None:
-    healthcheck.ping(health.url, 69, "Place \udcff\ud800: no.", 30)
+    healthcheck.ping(health.url, 69, "Place \udcff\ud800: no.", 30, RunLog())
     assert health.ping() == ("69", "Place ??: no.")

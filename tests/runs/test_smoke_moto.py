@@ -16,7 +16,6 @@ from moto.timestreamwrite.models import timestreamwrite_backends
 
 import ingest_weather
 from embedded.openweathermap import EmbeddedOpenWeatherMap
-from ingest.reporting.logs import redact
 from tests.conftest import API_KEY, DATABASE, SECRET_ID, TABLE
 
 REGION = "us-east-1"
@@ -44,7 +43,6 @@ def own_process() -> Iterator[None]:
     program_level = logging.getLogger("ingest_weather").level
     numbers = (signal.SIGTERM, signal.SIGINT)
     signals = {number: signal.getsignal(number) for number in numbers}
-    secrets = set(redact._secrets)
     yield
     for number, handler in signals.items():
         signal.signal(number, handler)
@@ -53,7 +51,6 @@ def own_process() -> Iterator[None]:
     logging.getLogger("ingest_weather").setLevel(program_level)
     logging.raiseExceptions = raises
     logging.captureWarnings(False)
-    redact._secrets = secrets
 
 
 @pytest.mark.usefixtures("own_process")

@@ -1,34 +1,45 @@
-"""botocore's errors in our words, and how often and how long AWS is asked, over real sockets."""
+"""botocore's errors as ours, and how often and how long AWS is asked, over real sockets."""
 
 import importlib
+import inspect
+import json
 import logging
 import os
 import pkgutil
+import threading
 import traceback
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
 import botocore
 import pytest
-from botocore.discovery import EndpointDiscoveryRefreshFailed
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from botocore.retries.standard import ExponentialBackoff
+from botocore.discovery import EndpointDiscoveryRequired
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+)
+from botocore.parsers import ResponseParserError
+from botocore.retries.standard import (
+    ExponentialBackoff,
+    ThrottledRetryableChecker,
+    TransientRetryableChecker,
+)
 
-from embedded.aws import TIMESTREAM_REGIONS as EMBEDDED_REGIONS
 from embedded.aws import EmbeddedAws
 from embedded.exchange import Request
-from embedded.faults import Fault, answer, empty, reset, stall
+from embedded.faults import Fault, answer, delay, empty, reset, stall
 from embedded.faults import aws_error as aws_fault
-from ingest.aws import session as our_aws
-from ingest.aws.session import (
-    MAX_ENDPOINT_MOVES,
-    TIMESTREAM_REGIONS,
-    TOTAL_ATTEMPTS,
-    Aws,
-    aws_error,
-)
+from ingest.aws import errors as our_errors
+from ingest.aws.errors import answer_of, aws_error, code_of, said
+from ingest.aws.session import TOTAL_ATTEMPTS, Aws, serialize_at_once
+from ingest.clients import Clients
 from ingest.deadline import Deadline
 from ingest.errors import (
     AccessError,
@@ -39,6 +50,7 @@ from ingest.errors import (
     SettingsError,
     ThrottledError,
 )
+from ingest.reporting.redaction import REDACTED, Redactor
 from tests.conftest import DATABASE, SECRET_ID, TABLE
 
 # What is never meant to end by this limit is given it, so that ending by it shows as its error.
@@ -67,34 +79,54 @@ class Caller:
     """Calls the embedded AWS as the program does, and closes its clients at the end."""
 
     service: EmbeddedAws
-    clients: list[Any] = field(default_factory=list)
+    sessions: list[Aws] = field(default_factory=list)
 
-    def session(self, deadline: Deadline | None = None, timeout_s: float = NEVER_S) -> Aws:
-        return Aws(deadline or Deadline(NEVER_S), timeout_s)
+    def session(self, redact: Redactor | None = None, timeout_s: float = NEVER_S) -> Aws:
+        self.sessions.append(Aws(redact, timeout_s))
+        return self.sessions[-1]
 
-    def secret(self, secret_id: str = SECRET_ID, **options: Any) -> str:
+    def secret(
+        self, secret_id: str = SECRET_ID, deadline: Deadline | None = None, **options: Any
+    ) -> str:
         session = self.session(**options)
-        client = session.secrets_manager()
-        self.clients.append(client)
         try:
-            return client.get_secret_value(SecretId=secret_id)["SecretString"]
+            with session.within(deadline or Deadline(NEVER_S)):
+                client = session.secrets_manager()
+                return client.get_secret_value(SecretId=secret_id)["SecretString"]
         except Exception as error:
-            raise aws_error(error, "Reading the secret", session.region) from error
+            raise aws_error(error, "Reading the secret") from error
 
-    def write(self, endpoint_url: str = "", **options: Any) -> None:
+    def write(self, deadline: Deadline | None = None, **options: Any) -> None:
+        """To a cell that is known."""
         session = self.session(**options)
-        client = session.timestream_write(endpoint_url)
-        self.clients.append(client)
-        record: Any = {
+        try:
+            with session.within(deadline or Deadline(NEVER_S)):
+                client = session.timestream_write(self.service.url)
+                client.write_records(
+                    DatabaseName=DATABASE, TableName=TABLE, Records=[self.record()]
+                )
+        except Exception as error:
+            raise aws_error(error, "Writing") from error
+
+    def record(self) -> Any:
+        return {
             "Dimensions": [{"Name": "city", "Value": "London"}],
             "MeasureName": "CurrentTemp",
             "MeasureValue": "9.5",
             "Time": str(int(self.service.clock() * 1000)),
         }
+
+    def query(self) -> None:
+        """By a client that looks for its cell itself."""
         try:
-            client.write_records(DatabaseName=DATABASE, TableName=TABLE, Records=[record])
+            self.session().timestream_query().query(QueryString="SELECT 1")
         except Exception as error:
-            raise aws_error(error, "Writing", session.region) from error
+            raise aws_error(error, "Asking") from error
+
+    def close(self) -> None:
+        for session in self.sessions:
+            for client in session._clients.values():
+                client.close()
 
     def refused(self, call: Callable[..., object], **options: Any) -> IngestError:
         with pytest.raises(IngestError) as caught:
@@ -107,8 +139,7 @@ def caller(aws: EmbeddedAws, environment: pytest.MonkeyPatch) -> Iterator[Caller
     del environment  # wanted for what it sets
     caller = Caller(aws)
     yield caller
-    for client in caller.clients:
-        client.close()
+    caller.close()
 
 
 # Every class of botocore's errors is known
@@ -123,7 +154,6 @@ ONLY_BUGS = {
     "AliasConflictParameterError": _PARAMETERS,
     "AwsChunkedWrapperError": _STREAMS,
     "EndpointDiscoveryException": "a base class, never raised itself",
-    "EndpointDiscoveryRequired": "Timestream's discovery cannot be switched off",
     "InvalidDNSNameError": _S3,
     "InvalidExpressionError": _PAGINATORS,
     "InvalidHostLabelError": "no operation used here puts a parameter into the host name",
@@ -153,23 +183,56 @@ ONLY_BUGS = {
     "WaiterConfigError": _WAITERS,
     "WaiterError": _WAITERS,
 }
-TABLES = (our_aws._ACCESS_CLASSES, our_aws._CONFIG_CLASSES, our_aws._DELIVERY_CLASSES)
-NAMED = {name for table in TABLES for name in table} | {"EndpointDiscoveryRefreshFailed"}
+TABLES = (our_errors._ACCESS_CLASSES, our_errors._CONFIG_CLASSES, our_errors._DELIVERY_CLASSES)
+NAMED = {name for table in TABLES for name in table}
+
+# Exceptions of botocore that are neither BotoCoreError nor ClientError, and where they end.
+_MODEL = "a service model is wrong, and models come with botocore"
+_EVENTS = "no operation used here answers with a stream of events"
+READ_AS_AN_ANSWER = {"ResponseParserError"}
+NEVER_SEEN = {
+    "BadIMDSRequestError": "caught where it is raised",
+    "ChecksumMismatch": _EVENTS,
+    "DuplicateHeader": _EVENTS,
+    "ImminentRemovalWarning": "a warning",
+    "InvalidArnException": "no parameter used here is taken apart as an ARN",
+    "InvalidHeadersLength": _EVENTS,
+    "InvalidPayloadLength": _EVENTS,
+    "InvalidShapeError": _MODEL,
+    "InvalidShapeReferenceError": _MODEL,
+    "MissingServiceIdError": _MODEL,
+    "NoInitialResponseError": _EVENTS,
+    "NoShapeFoundError": _MODEL,
+    "OperationNotFoundError": _MODEL,
+    "ParserError": _EVENTS,
+    "UndefinedModelAttributeError": _MODEL,
+    "UnsupportedTLSVersionWarning": "a warning",
+    "_RetriesExceededError": "caught where it is raised",
+}
+# Packages of botocore that need what is not installed here.
+OPTIONAL = ("botocore.crt", "botocore.docs", "botocore.vendored")
+
+
+def botocore_modules() -> list[Any]:
+    names = [each.name for each in pkgutil.walk_packages(botocore.__path__, "botocore.")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [importlib.import_module(name) for name in names if not name.startswith(OPTIONAL)]
+
+
+def exceptions_of_botocore() -> dict[str, type[BaseException]]:
+    """Every class of exceptions that any module of botocore defines, by its name."""
+    found: dict[str, type[BaseException]] = {}
+    for module in botocore_modules():
+        for name, cls in inspect.getmembers(module, inspect.isclass):
+            if issubclass(cls, BaseException) and cls.__module__.startswith("botocore."):
+                found[name] = cls
+    return found
 
 
 def botocore_errors() -> list[type[BotoCoreError]]:
-    """All classes below BotoCoreError in botocore, those of its other modules included."""
-    for module in pkgutil.iter_modules(botocore.__path__, "botocore."):
-        if not module.ispkg:
-            importlib.import_module(module.name)
-    found: dict[str, type[BotoCoreError]] = {}
-    waiting: list[type[BotoCoreError]] = [BotoCoreError]
-    while waiting:
-        for cls in waiting.pop().__subclasses__():
-            if cls.__module__.startswith("botocore.") and cls.__name__ not in found:
-                found[cls.__name__] = cls
-                waiting.append(cls)
-    return [found[name] for name in sorted(found)]
+    found = [cls for _, cls in sorted(exceptions_of_botocore().items()) if cls is not BotoCoreError]
+    return [cls for cls in found if issubclass(cls, BotoCoreError)]
 
 
 def made(cls: type[BotoCoreError]) -> BotoCoreError:
@@ -209,13 +272,62 @@ def test_every_error_class_becomes_a_sentence_with_advice_or_stays_a_bug(
     if not is_named(cls):
         error = made(cls)
         with pytest.raises(cls) as caught:
-            aws_error(error, "Reading", "us-east-1")
+            aws_error(error, "Reading")
         assert caught.value is error
         return
-    told = aws_error(made(cls), "Reading", "us-east-1")
-    assert isinstance(told, (AccessError, SettingsError, DeliveryError))
-    assert str(told).startswith("Reading failed: ")
-    assert str(told).endswith(".")
+    ours = aws_error(made(cls), "Reading")
+    assert isinstance(ours, (AccessError, SettingsError, DeliveryError))
+    assert str(ours).startswith("Reading failed: ")
+    assert str(ours).endswith(".")
+
+
+def test_every_exception_that_botocore_defines_elsewhere_is_classified() -> None:
+    others = {
+        name
+        for name, cls in exceptions_of_botocore().items()
+        if not issubclass(cls, BotoCoreError | ClientError)
+    }
+    assert others == READ_AS_AN_ANSWER | NEVER_SEEN.keys()
+
+
+def test_what_botocore_cannot_read_is_a_passing_failure(aws: EmbeddedAws, caller: Caller) -> None:
+    aws.plan.always("GetSecretValue", answer(200, b"[]"))
+    error = caller.refused(caller.secret)
+    assert type(error) is DeliveryError
+    assert "the answer cannot be read" in str(error)
+
+
+def test_a_parser_error_is_a_passing_failure(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(*_: object) -> None:
+        raise ResponseParserError("no such shape")
+
+    monkeypatch.setattr("botocore.parsers.JSONParser._do_parse", give_up)
+    assert type(caller.refused(caller.secret)) is DeliveryError
+
+
+def test_a_wrong_parameter_is_a_bug_although_botocore_finds_it(caller: Caller) -> None:
+    client: Any = caller.session().secrets_manager()
+    with pytest.raises(ParamValidationError) as found:
+        client.get_secret_value(SecretId=7)
+    with pytest.raises(ParamValidationError) as caught:
+        aws_error(found.value, "Reading")
+    assert caught.value is found.value
+
+
+def test_a_bug_in_a_handler_of_ours_is_a_bug_though_botocore_called_it(caller: Caller) -> None:
+    session = caller.session()
+
+    def hear(_: object) -> None:
+        raise KeyError("a bug")
+
+    session.on_answer(hear)
+    with pytest.raises(KeyError) as found:
+        session.secrets_manager().get_secret_value(SecretId=SECRET_ID)
+    with pytest.raises(KeyError) as caught:
+        aws_error(found.value, "Reading")
+    assert caught.value is found.value
 
 
 def test_what_is_not_of_aws_stays_what_it_is() -> None:
@@ -271,16 +383,26 @@ def client_error(
         ("InternalServiceError", 500, DeliveryError, "(HTTP 500)"),
         ("ServiceQuotaExceededException", 402, DeliveryError, "(HTTP 402)"),
         ("ConflictException", 409, DeliveryError, "(HTTP 409)"),
-        ("SomethingNew", 400, DeliveryError, "(HTTP 400)"),
+        ("InvalidEndpointException", 421, DeliveryError, "(HTTP 421)"),
+        ("RejectedRecordsException", 419, DeliveryError, "(HTTP 419)"),
+        ("SomethingNew", 408, DeliveryError, "(HTTP 408)"),
+        ("SomethingNew", 425, DeliveryError, "(HTTP 425)"),
+        ("SomethingNew", 429, ThrottledError, "(HTTP 429)"),
+        ("SomethingNew", 500, DeliveryError, "Nothing to do if it passes"),
+        ("SomethingNew", 302, DeliveryError, "(HTTP 302)"),
+        ("SomethingNew", 400, SettingsError, "(HTTP 400) This does not pass by itself"),
+        ("UnknownOperationException", 404, SettingsError, "This does not pass by itself"),
+        ("404", 404, SettingsError, "This does not pass by itself"),
+        ("413", 413, SettingsError, "(HTTP 413)"),
     ],
 )
 def test_a_code_says_who_has_to_act(
     code: str, status: int, kind: type[IngestError], advice: str
 ) -> None:
-    told = aws_error(client_error(code, status=status), "Reading the secret")
-    assert type(told) is kind
-    assert str(told).startswith(f"Reading the secret failed: {code}: No. ")
-    assert advice in str(told)
+    ours = aws_error(client_error(code, status=status), "Reading the secret")
+    assert type(ours) is kind
+    assert str(ours).startswith(f"Reading the secret failed: {code}: No. ")
+    assert advice in str(ours)
 
 
 # A throttled or failing service is asked again by a later run; so is one that moved its cell.
@@ -317,21 +439,54 @@ def test_every_error_in_the_services_own_models_is_classified(service: str, oper
     assert kinds == {name: MODELLED.get(name) for name in kinds}
 
 
+@pytest.mark.parametrize("code", vars(ThrottledRetryableChecker)["_THROTTLED_ERROR_CODES"])
+def test_whatever_botocore_takes_for_throttling_is_throttling(code: str) -> None:
+    assert type(aws_error(client_error(code), "Asking")) is ThrottledError
+
+
+@pytest.mark.parametrize("code", vars(TransientRetryableChecker)["_TRANSIENT_ERROR_CODES"])
+def test_whatever_botocore_takes_for_passing_is_passing(code: str) -> None:
+    assert isinstance(aws_error(client_error(code), "Asking"), DeliveryError)
+
+
+def test_no_code_is_in_two_tables() -> None:
+    tables = (
+        our_errors._ACCESS_CODES,
+        our_errors._CONFIG_CODES,
+        our_errors._THROTTLED_CODES,
+        our_errors._PASSING_CODES,
+    )
+    codes = [code for table in tables for code in table]
+    assert len(codes) == len(set(codes))
+    assert not any(code.endswith("Exception") for code in codes)
+
+
+def test_an_error_can_be_asked_for_its_code_and_answer() -> None:
+    refused = client_error("AccessDeniedException", "No\nmore")
+    assert (code_of(refused), answer_of(refused)) == ("AccessDenied", refused.response)
+    assert said(refused) == "AccessDeniedException: No."
+    other = KeyError("x")
+    assert (code_of(other), answer_of(other), answer_of(None)) == ("", {}, {})
+    unread = HTTPClientError(response=object(), error="broken")
+    assert (code_of(unread), answer_of(unread)) == ("", {})
+
+
 def test_a_caller_can_say_what_to_do_about_a_missing_thing() -> None:
-    told = aws_error(client_error("ResourceNotFoundException"), "Writing", missing="Make it.")
-    assert str(told) == "Writing failed: ResourceNotFoundException: No. Make it."
+    ours = aws_error(client_error("ResourceNotFoundException"), "Writing", missing="Make it.")
+    assert str(ours) == "Writing failed: ResourceNotFoundException: No. Make it."
 
 
 def test_kms_denied_names_its_action() -> None:
-    told = aws_error(client_error("AccessDeniedException", "Access to KMS is not allowed"), "X")
-    assert isinstance(told, AccessError)
-    assert "Allow kms:Decrypt on the key that encrypts the secret." in str(told)
+    ours = aws_error(client_error("AccessDeniedException", "Access to KMS is not allowed"), "X")
+    assert isinstance(ours, AccessError)
+    assert "Allow kms:Decrypt on the key that encrypts the secret." in str(ours)
 
 
-def test_an_error_without_code_or_message_is_still_told() -> None:
-    told = aws_error(ClientError({}, "GetSecretValue"), "Reading")
-    assert isinstance(told, DeliveryError)
-    assert str(told).startswith("Reading failed: Unknown: no message. (HTTP 0)")
+def test_an_error_without_code_or_message_still_has_advice() -> None:
+    ours = aws_error(ClientError({}, "GetSecretValue"), "Reading")
+    assert isinstance(ours, DeliveryError)
+    assert str(ours).startswith("Reading failed: ")
+    assert "Unknown. (HTTP 0) Nothing to do if it passes" in str(ours)
 
 
 def test_a_message_is_one_short_line() -> None:
@@ -343,31 +498,11 @@ def test_a_message_is_one_short_line() -> None:
 # Refusals as they come over the socket
 
 
-def test_an_account_that_timestream_does_not_take_is_told_apart_from_iam(
-    aws: EmbeddedAws, caller: Caller
-) -> None:
-    message = "Only existing Timestream for LiveAnalytics customers can access the service. Call us"
-    aws.plan.always("DescribeEndpoints", aws_fault("AccessDeniedException", message, 403))
-    error = caller.refused(caller.write)
-    assert isinstance(error, AccessError)
-    assert "This is no IAM mistake" in str(error)
-    assert "Allow" not in str(error)
-
-
-def test_a_denied_describe_endpoints_names_its_action_and_resource(
-    aws: EmbeddedAws, caller: Caller
-) -> None:
-    aws.plan.always("DescribeEndpoints", aws_fault("AccessDeniedException", "no", 403))
-    error = caller.refused(caller.write)
-    assert isinstance(error, AccessError)
-    assert "Allow timestream:DescribeEndpoints on resource '*'" in str(error)
-
-
-def test_a_denied_write_does_not_blame_describe_endpoints(aws: EmbeddedAws, caller: Caller) -> None:
+def test_a_denied_write_names_the_action_to_allow(aws: EmbeddedAws, caller: Caller) -> None:
     aws.plan.always("WriteRecords", aws_fault("AccessDeniedException", "no", 403))
     error = caller.refused(caller.write)
     assert isinstance(error, AccessError)
-    assert "DescribeEndpoints" not in str(error)
+    assert "AccessDeniedException: no. Allow the action" in str(error)
 
 
 def test_an_expired_token_is_to_be_renewed(aws: EmbeddedAws, caller: Caller) -> None:
@@ -385,31 +520,6 @@ def test_a_missing_secret_is_a_wrong_setting(caller: Caller) -> None:
 
 
 # Region, credentials, profile, endpoint
-
-
-def test_a_region_without_timestream_is_a_wrong_setting(
-    caller: Caller, environment: pytest.MonkeyPatch
-) -> None:
-    environment.setenv("AWS_REGION", "eu-west-2")
-    error = caller.refused(caller.write)
-    assert isinstance(error.__cause__, EndpointDiscoveryRefreshFailed)
-    assert isinstance(error, SettingsError)
-    assert "region eu-west-2" in str(error)
-    assert "eu-west-1" in str(error)
-
-
-def test_a_region_with_timestream_that_does_not_answer_is_a_passing_failure(
-    aws: EmbeddedAws, caller: Caller
-) -> None:
-    aws.plan.always("DescribeEndpoints", reset())
-    error = caller.refused(caller.write)
-    assert isinstance(error.__cause__, EndpointDiscoveryRefreshFailed)
-    assert isinstance(error, DeliveryError)
-    assert aws.count("DescribeEndpoints") == TOTAL_ATTEMPTS
-
-
-def test_the_regions_are_those_of_the_embedded_service_and_govcloud() -> None:
-    assert set(TIMESTREAM_REGIONS) == EMBEDDED_REGIONS | {"us-gov-west-1"}
 
 
 def signed_region(request: Request) -> str:
@@ -484,9 +594,23 @@ def test_a_profile_that_is_not_there_is_a_wrong_setting(
     caller: Caller, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("AWS_PROFILE", "nobody")
-    error = caller.refused(caller.session)
+    error = caller.refused(lambda: caller.session().region)
     assert isinstance(error, SettingsError)
     assert "(nobody) could not be found. Check AWS_PROFILE" in str(error)
+
+
+def test_a_program_that_prints_no_credentials_is_refused_credentials(
+    caller: Caller, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("[profile robot]\ncredential_process = /bin/echo nonsense\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        environment.delenv(name)
+    environment.setenv("AWS_CONFIG_FILE", str(config))
+    environment.setenv("AWS_PROFILE", "robot")
+    error = caller.refused(caller.secret)
+    assert isinstance(error, AccessError)
+    assert "AWS_PROFILE" in str(error)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://", "http://127.0.0.1:abc"])
@@ -499,12 +623,26 @@ def test_an_endpoint_that_is_no_url_is_a_wrong_setting(
     assert "Check AWS_*" in str(error)
 
 
-def test_discovery_cannot_be_switched_off_by_the_environment(
-    aws: EmbeddedAws, caller: Caller, environment: pytest.MonkeyPatch
+def test_a_client_that_may_not_look_for_its_cell_says_what_forbids_it(
+    caller: Caller, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setenv("AWS_ENABLE_ENDPOINT_DISCOVERY", "false")
-    caller.write()
-    assert aws.count("DescribeEndpoints") == 1
+    environment.setenv("AWS_ENDPOINT_DISCOVERY_ENABLED", "false")
+    error = caller.refused(caller.query)
+    assert isinstance(error.__cause__, EndpointDiscoveryRequired)
+    assert isinstance(error, SettingsError)
+    assert "AWS_ENDPOINT_DISCOVERY_ENABLED" in str(error)
+
+
+def test_a_client_that_finds_no_cell_is_a_passing_failure(aws: EmbeddedAws, caller: Caller) -> None:
+    aws.plan.always("DescribeEndpoints", reset())
+    assert type(caller.refused(caller.query)) is DeliveryError
+
+
+def test_a_refused_connection_is_named(caller: Caller, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    error = caller.refused(caller.secret)
+    assert type(error) is DeliveryError
+    assert '"http://127.0.0.1:1/" (Connection refused).' in str(error)
 
 
 def test_the_environment_does_not_change_how_often_aws_is_asked(
@@ -515,9 +653,11 @@ def test_the_environment_does_not_change_how_often_aws_is_asked(
     aws.plan.always("GetSecretValue", answer(500))
     caller.refused(caller.secret)
     assert aws.count("GetSecretValue") == TOTAL_ATTEMPTS
+    config: Any = caller.sessions[0].secrets_manager().meta.config
+    assert config.retries["mode"] == "standard"
 
 
-# Nothing of the credentials is told
+# No credential is shown
 
 
 @pytest.fixture
@@ -528,7 +668,7 @@ def real_looking_credentials(environment: pytest.MonkeyPatch) -> pytest.MonkeyPa
     return environment
 
 
-def assert_tells_nothing(error: IngestError, *more: str) -> None:
+def assert_shows_no_credential(error: IngestError, *more: str) -> None:
     for secret in (ACCESS_KEY, SECRET_KEY, TOKEN, *more):
         assert secret not in str(error)
         assert secret not in repr(error)
@@ -552,7 +692,7 @@ def assert_tells_nothing(error: IngestError, *more: str) -> None:
 )
 def test_what_aws_repeats_of_the_credentials_is_redacted(message: str) -> None:
     error = aws_error(client_error("SignatureDoesNotMatch", message, 403), "Reading")
-    assert_tells_nothing(error, "5d672d79c15b131")
+    assert_shows_no_credential(error, "5d672d79c15b131")
 
 
 @pytest.mark.parametrize(
@@ -563,7 +703,7 @@ def test_credentials_with_a_line_break_are_not_shown_in_the_error_they_cause(
 ) -> None:
     real_looking_credentials.setenv(variable, os.environ[variable] + "\n")
     error = caller.refused(caller.secret, secret_id="nowhere")
-    assert_tells_nothing(error)
+    assert_shows_no_credential(error)
 
 
 @pytest.mark.parametrize(
@@ -585,11 +725,11 @@ def test_no_credentials_are_in_errors_or_in_the_programs_own_log(
     caplog.set_level(logging.DEBUG, logger="ingest_weather")
     aws.plan.always("GetSecretValue", fault)
     error = caller.refused(caller.secret)
-    assert_tells_nothing(error)
+    assert_shows_no_credential(error)
     signature = aws.requests[0].headers["authorization"].rpartition("Signature=")[2]
-    told = caplog.text + "".join(traceback.format_exception(error))
+    shown = caplog.text + "".join(traceback.format_exception(error))
     for secret in (ACCESS_KEY, SECRET_KEY, TOKEN, signature):
-        assert secret not in told
+        assert secret not in shown
 
 
 # How often, and for how long
@@ -654,41 +794,6 @@ def test_a_lasting_failure_is_tried_once(
     assert aws.count("WriteRecords") == 1
 
 
-MOVED = aws_fault("InvalidEndpointException", "The endpoint has moved.", 421)
-
-
-def test_a_loop_from_endpoint_to_endpoint_is_ended(aws: EmbeddedAws, caller: Caller) -> None:
-    aws.plan.always("WriteRecords", MOVED)
-    error = caller.refused(caller.write)
-    assert isinstance(error, DeliveryError)
-    assert f"{MAX_ENDPOINT_MOVES} times (InvalidEndpointException)" in str(error)
-    assert aws.count("WriteRecords") == MAX_ENDPOINT_MOVES
-
-
-def test_a_few_moves_of_the_endpoint_are_followed(aws: EmbeddedAws, caller: Caller) -> None:
-    aws.plan.next("WriteRecords", *[MOVED] * 4)
-    caller.write()
-    assert aws.count("WriteRecords") == 5
-    assert len(aws.rows(DATABASE, TABLE)) == 1
-
-
-def test_the_deadline_ends_a_loop_from_endpoint_to_endpoint(
-    aws: EmbeddedAws, caller: Caller
-) -> None:
-    now_s = 0.0
-
-    def move(_: Request) -> Fault:
-        nonlocal now_s
-        now_s += 4.0
-        return MOVED
-
-    aws.plan.when("WriteRecords", move)
-    error = caller.refused(caller.write, deadline=Deadline(10.0, clock=lambda: now_s))
-    assert isinstance(error, DeadlineError)
-    assert "WEATHER_DEADLINE_SECONDS" in str(error)
-    assert aws.count("WriteRecords") == 3
-
-
 def test_a_signal_ends_the_attempts(aws: EmbeddedAws, caller: Caller) -> None:
     deadline = Deadline(NEVER_S)
 
@@ -717,29 +822,160 @@ def test_a_secret_is_read_with_one_request(aws: EmbeddedAws, caller: Caller) -> 
     assert [request.action for request in aws.requests] == ["GetSecretValue"]
 
 
-def test_a_write_is_one_discovery_and_one_request(aws: EmbeddedAws, caller: Caller) -> None:
+def test_a_write_to_a_known_cell_is_one_request(aws: EmbeddedAws, caller: Caller) -> None:
     caller.write()
-    assert [request.action for request in aws.requests] == ["DescribeEndpoints", "WriteRecords"]
-
-
-def test_a_given_endpoint_needs_no_discovery(aws: EmbeddedAws, caller: Caller) -> None:
-    caller.write(endpoint_url=aws.url)
     assert [request.action for request in aws.requests] == ["WriteRecords"]
 
 
-def test_a_preloaded_model_is_not_read_again(
-    aws: EmbeddedAws, caller: Caller, monkeypatch: pytest.MonkeyPatch
+def test_a_query_looks_for_its_own_cell(aws: EmbeddedAws, caller: Caller) -> None:
+    caller.query()
+    assert [request.action for request in aws.requests] == ["DescribeEndpoints", "Query"]
+
+
+def test_a_client_is_made_once_for_all_threads(caller: Caller) -> None:
+    session, all_there = caller.session(), threading.Barrier(8)
+    made = []
+
+    def make() -> None:
+        all_there.wait(NEVER_S)
+        made.append((session.timestream_write(), session.secrets_manager()))
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(NEVER_S)
+    assert len(made) == 8
+    assert {id(client) for pair in made for client in pair} == set(map(id, made[0]))
+
+
+def test_clients_of_different_endpoints_and_checks_are_different(
+    aws: EmbeddedAws, caller: Caller
 ) -> None:
     session = caller.session()
-    session.preload_timestream()
-    files = session._session._session.get_component("data_loader").file_loader
-    read: list[str] = []
-    load_file = files.load_file
+    clients = [
+        session.timestream_write(),
+        session.timestream_write(aws.url),
+        session.timestream_write(aws.url, validates=False),
+    ]
+    assert len(set(map(id, clients))) == 3
+    assert session.timestream_write(aws.url) is clients[1]
 
-    def note(path: str) -> object:
-        read.append(path)
-        return load_file(path)
 
-    monkeypatch.setattr(files, "load_file", note)
-    caller.clients.append(session.timestream_write(aws.url))
-    assert [path for path in read if path.endswith("2018-11-01/service-2")] == []
+def test_who_the_credentials_are_is_asked_of_sts(aws: EmbeddedAws, caller: Caller) -> None:
+    assert caller.session().caller_identity()["Arn"].startswith("arn:aws:")
+    assert [request.action for request in aws.requests] == ["GetCallerIdentity"]
+
+
+def test_the_headers_of_every_answer_can_be_heard(aws: EmbeddedAws, caller: Caller) -> None:
+    session = caller.session()
+    heard: list[Mapping[str, str]] = []
+    session.on_answer(heard.append)
+    aws.plan.next("GetSecretValue", aws_fault("AccessDeniedException", "no", 403))
+    for _ in range(2):
+        try:
+            session.secrets_manager().get_secret_value(SecretId=SECRET_ID)
+        except ClientError:
+            continue
+    assert len(heard) == 2
+    assert all("date" in {name.lower() for name in headers} for headers in heard)
+
+
+# One run after another
+
+
+def test_a_later_run_uses_the_same_clients_and_learns_the_credentials(
+    aws: EmbeddedAws, caller: Caller, real_looking_credentials: pytest.MonkeyPatch
+) -> None:
+    del real_looking_credentials  # wanted for what it sets
+    first, second = Redactor(), Redactor()
+    session = caller.session(first)
+    client = session.secrets_manager()
+    session.serve(second, NEVER_S)
+    for redact in (first, second):
+        for secret in (ACCESS_KEY, SECRET_KEY, TOKEN):
+            assert redact(f"it is {secret}") == f"it is {REDACTED}"
+    assert session.secrets_manager() is client
+    assert aws.requests == []
+
+
+def test_clients_hand_a_run_on_to_the_session(caller: Caller) -> None:
+    clients, redact = Clients(), Redactor()
+    caller.sessions.append(clients.aws)
+    clients.serve(redact, NEVER_S)
+    client = clients.aws.secrets_manager()
+    config: Any = client.meta.config
+    assert config.read_timeout == NEVER_S
+    assert redact(os.environ["AWS_SECRET_ACCESS_KEY"]) == REDACTED
+    assert clients.routes == {}
+
+
+def test_no_credentials_are_asked_for_before_there_is_a_client(
+    caller: Caller, environment: pytest.MonkeyPatch
+) -> None:
+    """They may come from a program, or from another host."""
+    environment.delenv("AWS_ACCESS_KEY_ID")
+    environment.delenv("AWS_SECRET_ACCESS_KEY")
+    session = caller.session()
+    session.serve(Redactor(), NEVER_S)
+    assert "_session" not in vars(session)
+
+
+def test_a_later_run_has_its_own_time_limit(aws: EmbeddedAws, caller: Caller) -> None:
+    session = caller.session()
+    session.secrets_manager().get_secret_value(SecretId=SECRET_ID)
+    session.serve(Redactor(), 0.3)
+    aws.plan.always("GetSecretValue", stall())
+    with pytest.raises(BotoCoreError, match="Read timeout"):
+        session.secrets_manager().get_secret_value(SecretId=SECRET_ID)
+
+
+def test_a_deadline_holds_for_the_thread_that_set_it_and_no_longer_than_it_said(
+    caller: Caller,
+) -> None:
+    session, over = caller.session(), Deadline(0.0)
+    client = session.secrets_manager()
+
+    def ask() -> str:
+        return client.get_secret_value(SecretId=SECRET_ID)["SecretString"]
+
+    answers: list[str] = []
+    with session.within(over):
+        thread = threading.Thread(target=lambda: answers.append(ask()))
+        thread.start()
+        thread.join(NEVER_S)
+        with session.within(Deadline(NEVER_S)):
+            answers.append(ask())
+        with pytest.raises(DeadlineError):
+            ask()
+    answers.append(ask())
+    assert len(answers) == 3
+
+
+# A list that is serialized at once
+
+
+def test_what_is_serialized_at_once_is_what_botocore_would_send(
+    aws: EmbeddedAws, caller: Caller
+) -> None:
+    records: Any = [{**caller.record(), "Version": 7, "MeasureName": "Größe"}]
+    bodies = []
+    for quick in (False, True):
+        client = caller.session().timestream_write(aws.url, validates=False)
+        if quick:
+            for _ in range(2):
+                serialize_at_once(client, "timestream-write.WriteRecords", "Records")
+        for _ in range(2):
+            client.write_records(DatabaseName=DATABASE, TableName=TABLE, Records=records)
+            bodies.append(aws.requests[-1].json)
+    assert bodies == [bodies[0]] * 4
+    assert json.loads(json.dumps(records)) == bodies[0]["Records"]
+
+
+def test_what_is_serialized_at_once_is_sent_again_whole(aws: EmbeddedAws, caller: Caller) -> None:
+    client = caller.session().timestream_write(aws.url, validates=False)
+    serialize_at_once(client, "timestream-write.WriteRecords", "Records")
+    aws.plan.next("WriteRecords", reset(), answer(503), delay(0))
+    client.write_records(DatabaseName=DATABASE, TableName=TABLE, Records=[caller.record()])
+    bodies = [request.body for request in aws.requests]
+    assert bodies == [bodies[0]] * 3

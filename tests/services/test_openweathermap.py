@@ -31,9 +31,12 @@ from ingest.errors import (
     ReplyError,
     WeatherError,
 )
-from ingest.observation import DEFAULT_MEASURES, Observation, parse_place
+from ingest.observation import DEFAULT_MEASURES, Observation
 from ingest.openweathermap import curl as curl_handle
-from ingest.openweathermap.client import ATTEMPTS, MAX_BODY_BYTES, Failure, WeatherClient
+from ingest.openweathermap.client import Failure, WeatherClient
+from ingest.openweathermap.fetch_loop import MAX_BODY_BYTES
+from ingest.openweathermap.retry import ATTEMPTS
+from ingest.places import parse_place
 from tests.conftest import API_KEY
 
 NOW_MS = 1_700_000_000_000
@@ -41,7 +44,7 @@ OPENRESTY_HTML = (
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
     b"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>openresty</center>\r\n"
 )
-# What is never meant to end by this limit is given it, so that ending by it shows as its message.
+# For what must not end by its time limit: if it does all the same, the message shows it.
 NEVER_S = 60.0
 SHORT_S = 0.4
 
@@ -352,7 +355,7 @@ def test_an_error_in_a_body_of_status_200_is_classified_by_its_cod(
         ),
     ],
 )
-def test_a_broken_exchange_is_tried_four_times_and_told_in_a_sentence(
+def test_a_broken_exchange_is_tried_four_times_and_reported_in_a_sentence(
     weather: EmbeddedOpenWeatherMap, fault: Fault, sentence: str
 ) -> None:
     weather.plan.always("weather", fault)
@@ -402,12 +405,6 @@ def test_what_a_broken_reply_had_is_not_part_of_the_next_one(
     assert asker(weather).observation().city_id == 2643743
 
 
-def test_pauses_double_up_to_their_cap() -> None:
-    longest = Asker("http://127.0.0.1:1/", {"jitter": lambda: 1.0}).client()
-    assert [longest.pause_s(attempt) for attempt in range(1, 7)] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
-    assert Asker("http://127.0.0.1:1/").client().pause_s(3) == 0.0
-
-
 def test_a_pause_is_waited_for(weather: EmbeddedOpenWeatherMap) -> None:
     weather.plan.next("weather", answer(500))
     assert asker(weather, jitter=lambda: 0.01).observation().city == "London"
@@ -429,6 +426,10 @@ def test_the_deadline_ends_a_server_that_does_not_finish(
         assert isinstance(result, Failure)
         assert isinstance(result.error, WeatherError)
         assert "WEATHER_DEADLINE_SECONDS" in str(result.error)
+    assert {r.place.name: r.asked for r in results if isinstance(r, Failure)} == {
+        "London,GB": True,
+        "Paris,FR": False,
+    }
     assert weather.count("weather") == 1
 
 
@@ -478,7 +479,7 @@ def test_nothing_is_asked_after_the_deadline(weather: EmbeddedOpenWeatherMap) ->
 
 
 class WatchedMulti(pycurl.CurlMulti):  # type: ignore[misc]  # it has no stubs
-    """Knows whether it was closed, or freed, which comes to the same."""
+    """Knows whether it was closed, or freed, which has the same effect."""
 
     closed = False
     made: ClassVar[list[weakref.ref[pycurl.CurlMulti]]] = []
@@ -692,12 +693,12 @@ def test_the_key_is_in_no_error_log_repr_or_output(
         weather.plan.always("weather", fault)
     client = asker(weather).client()
     results = list(client.fetch([parse_place("London,GB")]))
-    told = [repr(client), repr(results), caplog.text, *capfd.readouterr()]
+    shown = [repr(client), repr(results), caplog.text, *capfd.readouterr()]
     for result in results:
         if isinstance(result, Failure):
-            told += [str(result.error), *traceback.format_exception(result.error)]
+            shown += [str(result.error), *traceback.format_exception(result.error)]
     assert weather.requests[0].query["appid"] == API_KEY
-    assert API_KEY not in "\n".join(told)
+    assert API_KEY not in "\n".join(shown)
 
 
 def test_a_retry_is_logged_with_its_place_and_reason(
@@ -707,8 +708,41 @@ def test_a_retry_is_logged_with_its_place_and_reason(
     weather.plan.next("weather", answer(503))
     asker(weather).observation()
     (record,) = caplog.records
+    assert record.levelno == logging.DEBUG
     assert record.getMessage().startswith("London,GB: OpenWeatherMap answers 503")
     assert record.getMessage().endswith("Attempt 2 of 4 in 0.0 s.")
+
+
+class Kept(logging.Logger):
+    """Keeps its records, and passes them on to nobody."""
+
+    def __init__(self) -> None:
+        super().__init__("kept")
+        self.records: list[logging.LogRecord] = []
+        self.warned = threading.Event()
+
+    def handle(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+        if record.levelno == logging.WARNING:
+            self.warned.set()
+
+
+def test_a_client_logs_to_the_logger_that_it_was_given(
+    weather: EmbeddedOpenWeatherMap, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    log = Kept()
+    weather.plan.next("weather", answer(503), answer(429))
+    asking = asker(weather, log=log, concurrency=1, block_pause_s=0.01)
+    results = asking.fetch("London,GB", "Paris,FR")
+    assert all(isinstance(result, Observation) for result in results)
+    retried, blocked = log.records
+    assert retried.getMessage().endswith("Attempt 2 of 4 in 0.0 s.")
+    assert blocked.levelno == logging.WARNING
+    assert blocked.getMessage() == (
+        "OpenWeatherMap has blocked the account (429); going on in 0 s."
+    )
+    assert caplog.records == []
 
 
 # Several places
@@ -726,6 +760,28 @@ def test_a_stalled_place_delays_no_other(weather: EmbeddedOpenWeatherMap) -> Non
     results = asker(weather, concurrency=2).client().fetch(places)
     arrived = {result.place.name for result in (next(results), next(results))}
     assert arrived == {"Paris,FR", "Berlin,DE"}
+
+
+def test_after_a_block_one_success_is_enough_to_ask_for_two_at_once(
+    weather: EmbeddedOpenWeatherMap,
+) -> None:
+    blocked, under_way, *last_two = places = [str(9_000_000 + number) for number in range(4)]
+    first, log, both = iter([answer(429)]), Kept(), threading.Barrier(2)
+
+    def choose(request: Request) -> Fault | None:
+        place = request.query["id"]
+        if place == blocked:
+            return next(first, None)
+        if place == under_way:  # it says nothing of the block
+            assert log.warned.wait(NEVER_S)
+        if place in last_two:
+            both.wait(NEVER_S)
+        return None
+
+    weather.plan.when("weather", choose)
+    results = asker(weather, concurrency=2, block_pause_s=0.01, log=log).fetch(*places)
+    assert all(isinstance(result, Observation) for result in results)
+    assert len(results) == 4
 
 
 def test_places_beyond_the_concurrency_wait_their_turn(weather: EmbeddedOpenWeatherMap) -> None:
@@ -773,7 +829,7 @@ def test_a_kept_connection_that_has_died_costs_no_attempt(
     assert (weather.count("weather"), asking.pauses) == (3, 0)
 
 
-# No reset: where a kept connection has died, libcurl asks once more by itself over a new one.
+# No reset: if a kept connection has died, libcurl asks once more by itself over a new one.
 FAULTS = {
     "fine": None,
     "out of order": answer(503),
@@ -838,7 +894,7 @@ def test_every_code_of_libcurl_has_a_sentence_that_names_host_and_code(code: int
     assert f"(curl {8 if code == 1 else code})." in str(error)
 
 
-def test_a_code_newer_than_this_program_is_still_told() -> None:
+def test_a_code_newer_than_this_program_is_still_reported() -> None:
     error = curl_handle.curl_error(4711, "http://127.0.0.1:1/", "127.0.0.1")
     assert (str(error), error.permanent) == (
         "asking 127.0.0.1 failed: libcurl failed (curl 4711).",
@@ -850,7 +906,7 @@ def test_a_code_newer_than_this_program_is_still_told() -> None:
     ("code", "is_permanent"),
     [(92, False), (95, False), (96, False), (97, False), (99, False), (100, True)],
 )
-def test_codes_that_pycurl_has_no_names_for_are_retried_where_that_can_help(
+def test_codes_that_pycurl_has_no_names_for_are_retried_if_that_can_help(
     *, code: int, is_permanent: bool
 ) -> None:
     error = curl_handle.curl_error(

@@ -1,32 +1,78 @@
-"""Runs of the program within the test's own process: real PycURL, boto3 and SQLite, no start-up.
+"""Runs within the test's own process: real PycURL, boto3 and SQLite, no start-up.
 
-A run can be killed at any step: from there on every statement, request and write of it fails, which
-is what a process that no longer exists can do.
+A run of `InProcess` can be killed at any step: from there on every statement, request and write of
+it fails, which is what a process that no longer exists can do.
 """
 
+import os
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import boto3
 import botocore.httpsession
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 
-import ingest_weather
-from commands import command_line
 from embedded.aws import EmbeddedAws
 from embedded.openweathermap import EmbeddedOpenWeatherMap
-from ingest import delivery
-from ingest.aws import session as our_aws
-from ingest.deadline import Deadline
-from ingest.delivery import Delivery
+from ingest.clients import Clients
+from ingest.deadline import Deadline, epoch_ms
 from ingest.openweathermap import client as openweathermap
+from ingest.openweathermap import retry
+from ingest.reporting.logs import RunLog
+from ingest.reporting.observer import Observer
 from ingest.reporting.summary import Summary
-from ingest_weather import Run
+from ingest.run import run
+from ingest.settings import Settings, read_sources
 from tests.conftest import API_KEY
+
+
+class Watcher(Observer):
+    """Keeps the summary of a run that is under way. changed: called as the run goes on."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        super().__init__(RunLog())
+        self.summary = Summary(self.log.run_id)
+        self._changed = changed
+
+    @contextmanager
+    def watch(self, summary: Summary) -> Iterator[Callable[[], None]]:
+        self.summary = summary
+        yield self._changed
+
+
+class Runs:
+    """One run after the other, on one boto3 session.
+
+    now_ms: the wall clock of runs.
+    on_change: called again and again while a run goes on, in its thread.
+    deadline, watcher: those of the last run.
+    """
+
+    def __init__(self, clients: Clients | None = None) -> None:
+        self.clients = clients or Clients()
+        self.now_ms: Callable[[], int] = epoch_ms
+        self.on_change: Callable[[], None] = lambda: None
+        self.deadline = Deadline(0.0)
+        self.watcher = Watcher(self.on_change)
+
+    def run_with(self, settings: Settings, deadline: Deadline | None = None) -> Summary:
+        """One run. deadline: None for the one of the settings."""
+        self.deadline = deadline or Deadline(settings.deadline_s)
+        self.watcher = Watcher(self.on_change)
+        return run(settings, self.clients, self.deadline, self.watcher, self.now_ms)
+
+    def said(self) -> str:
+        """The log of the last run."""
+        return self.watcher.log.recent_lines()
+
+
+def repeat_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause before another attempt, of botocore's or of ours."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
+    monkeypatch.setattr(retry, "BACKOFF_BASE_S", 0.0)
 
 
 class Killed(BaseException):
@@ -91,29 +137,19 @@ def stepping_connection(step: Callable[..., None]) -> type[sqlite3.Connection]:
     return Connection
 
 
-class InProcess:
-    """Runs the program, once per call of `run`, on one boto3 session."""
+def outside_world() -> list[tuple[Any, str]]:
+    """Where a run meets it, but for SQLite: a request leaves, or an answer has come."""
+    client = openweathermap.WeatherClient
+    return [(botocore.httpsession.URLLib3Session, "send"), (client, "point_at"), (client, "read")]
+
+
+class InProcess(Runs):
+    """Runs with the settings of the environment; each can be killed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         self.steps = Steps()
-        self._clients: list[Any] = []
         self._connections: list[sqlite3.Connection] = []
-        self._deliveries: list[Delivery] = []
-        self._runs: list[Run] = []
-        runs = self
-        session = boto3.session.Session(region_name="us-east-1")
-
-        class OneSession(our_aws.Aws):
-            def __init__(self, deadline: Deadline, timeout_s: float) -> None:
-                self.deadline = deadline
-                self._timeout_s = timeout_s
-                self._session = session
-
-            def _client(self, *args: Any, **options: Any) -> Any:
-                client = super()._client(*args, **options)
-                runs._clients.append(client)
-                return client
-
         connect = sqlite3.connect
 
         def connect_stepping(*args: Any, **options: Any) -> sqlite3.Connection:
@@ -122,73 +158,33 @@ class InProcess:
             self._connections.append(db)
             return db
 
-        class KnownDelivery(Delivery):
-            def __init__(self, *args: Any, **options: Any) -> None:
-                super().__init__(*args, **options)
-                runs._deliveries.append(self)
-
-        class KnownRun(Run):
-            def __init__(self, *args: Any) -> None:
-                super().__init__(*args)
-                runs._runs.append(self)
-
-        monkeypatch.setattr(ingest_weather, "Run", KnownRun)
-        monkeypatch.setattr(ingest_weather, "end_on_signals", lambda _: None)
-        monkeypatch.setattr(delivery, "Delivery", KnownDelivery)
-        monkeypatch.setattr(our_aws, "Aws", OneSession)
         monkeypatch.setattr(sqlite3, "connect", connect_stepping)
-        monkeypatch.setattr(ingest_weather, "start_logging", lambda *_: None)
-        monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
-        monkeypatch.setattr(openweathermap, "BACKOFF_BASE_S", 0.0)
-        new = openweathermap.WeatherClient.__init__
+        for owner, name in outside_world():
+            monkeypatch.setattr(owner, name, around(self.steps, getattr(owner, name)))
+        repeat_at_once(monkeypatch)
+        monkeypatch.setattr(retry, "BLOCK_PAUSE_S", 0.0)
 
-        def without_pauses(*args: Any, **options: Any) -> None:
-            new(*args, **{"block_pause_s": 0.0, **options})
-
-        monkeypatch.setattr(openweathermap.WeatherClient, "__init__", without_pauses)
-        http, client = botocore.httpsession.URLLib3Session, openweathermap.WeatherClient
-        monkeypatch.setattr(http, "send", around(self.steps, http.send))
-        monkeypatch.setattr(client, "aim", around(self.steps, client.aim))
-        monkeypatch.setattr(client, "read", around(self.steps, client.read))
-
-    def run(self, *arguments: str, kill_at: int = 0) -> Summary | None:
+    def run(self, kill_at: int = 0) -> Summary | None:
         """One run: its summary, or None when it was killed."""
         self.steps.begin(kill_at)
         before = set(threading.enumerate())
         try:
-            ingest_weather.run_once(command_line.parse(arguments))
-            return self._runs[-1].summary
+            return self.run_with(read_sources(os.environ).settings())
         except Killed:
             return None
         finally:
             self.steps.bury(set(threading.enumerate()) - before)
-            self._leave()
+            for db in self._connections:  # as the end of a process does
+                sqlite3.Connection.close(db)
+            self._connections.clear()
 
     def let_time_run_out(self) -> None:
         """Bring the deadline of the run that is under way to now."""
-        self._runs[-1].deadline.seconds = 0.0
-
-    def _leave(self) -> None:
-        """What the end of a process does: it lets go of locks, files, connections and threads."""
-        for each in self._deliveries:
-            for _ in range(each._threads):
-                each._jobs.put(None)
-        for db in self._connections:
-            with suppress(sqlite3.Error):
-                sqlite3.Connection.close(db)
-        for client in self._clients:
-            client.close()
-        self._connections.clear()
-        self._clients.clear()
-        self._deliveries.clear()
-        for run in self._runs:
-            if run._lock:
-                run._lock.release()
-        self._runs.clear()
+        self.deadline.seconds = 0.0
 
 
 def environment(aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap) -> dict[str, str]:
-    """The settings of runs within the process; no secret, for moto is slow."""
+    """The settings of runs within the process; no secret, because moto is slow."""
     return {
         **aws.environment(),
         "OPENWEATHERMAP_URL": weather.url,

@@ -3,10 +3,15 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from sqlite3 import connect
 from typing import Any
 
-from ingest.observation import Observation, Place
+from ingest.destination import Kind, Rejection
+from ingest.journal.queue import Entry
+from ingest.observation import Observation
+from ingest.places import Place
 
 TARGET = "us-east-1/TIMESTREAM-DEMO.london_weather_information"
 LONDON = Place("London,GB", (("q", "London,GB"),), country="GB")
@@ -14,11 +19,14 @@ PARIS = Place("Paris,FR", (("q", "Paris,FR"),), country="FR")
 T0_MS = 1_604_870_976_000
 MINUTE_MS = 60_000
 
+TOO_OLD = "The record timestamp is outside the time range [...) of the memory store."
+SAME_VERSION = "A record already exists with the same time, dimensions and record version."
+
 
 def observed(
     place: Place = LONDON, time_ms: int = T0_MS, version: int = T0_MS, **values: str
 ) -> Observation:
-    """An observation of the place; CurrentTemp and Humidity where no values are given."""
+    """An observation of the place; CurrentTemp and Humidity if no values are given."""
     city, _, country = place.name.partition(",")
     values = values or {"CurrentTemp": "12.5", "Humidity": "93"}
     return Observation(place, city, country, 2643743, time_ms, version, values)
@@ -40,10 +48,27 @@ def series(count: int, place: Place = LONDON, start_ms: int = T0_MS) -> list[Obs
     ]
 
 
+def kept(observation: Observation) -> Observation:
+    """As the file gives it back: without the query of its place, which nobody asks for again."""
+    place = Place(observation.place.name, (), coordinates=observation.place.coordinates)
+    return replace(observation, place=place)
+
+
+def rejection(
+    entry: Entry,
+    measure: str = "Humidity",
+    kind: Kind = Kind.TOO_OLD,
+    reason: str = TOO_OLD,
+    existing_version: int | None = None,
+) -> Rejection:
+    """A service's refusal of one measure of the entry."""
+    return Rejection(entry.observation, measure, kind, reason, existing_version)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """The journal's file through a connection of the test's own."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+    """The journal's file through a connection of the test's own, which no test breaks."""
+    with closing(connect(path, isolation_level=None)) as db:
         yield db
 
 

@@ -20,16 +20,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import boto3
-import botocore.httpsession
-
 import ingest_weather
-from ingest.aws import session as our_aws
-from ingest.deadline import Deadline
-from ingest.journal import queue as journal
+from ingest import clients
+from ingest.aws import session as aws
 from ingest.journal import run_lock
-from ingest.openweathermap import client as openweathermap
-from tests.support.in_process import around, stepping_connection
+from tests.support.in_process import around, outside_world, stepping_connection
 
 COUNT = struct.Struct("q")
 
@@ -58,34 +53,22 @@ class SharedSteps:
 
 
 def wrap(step: SharedSteps) -> None:
-    """A step before and after each statement, request, write, and method of the journal."""
+    """A step before and after each connection, statement, request, answer and lock."""
     connect = sqlite3.connect
 
     def connect_stepping(*args: Any, **options: Any) -> sqlite3.Connection:
         return connect(*args, factory=stepping_connection(step), **options)
 
     setattr(sqlite3, "connect", around(step, connect_stepping))  # noqa: B010  (mypy)
-    http, client = botocore.httpsession.URLLib3Session, openweathermap.WeatherClient
-    methods = [name for name in vars(journal.Journal) if not name.startswith("_")]
-    of_journal = [(journal.Journal, name) for name in methods]
-    for kind, name in (*of_journal, (http, "send"), (client, "aim"), (client, "read")):
-        setattr(kind, name, around(step, getattr(kind, name)))
-    for kind in (journal.Journal, run_lock.RunLock):
-        setattr(kind, "__init__", around(step, kind.__init__))  # noqa: B010  (mypy)
+    for owner, name in (*outside_world(), (run_lock.RunLock, "__init__")):
+        setattr(owner, name, around(step, getattr(owner, name)))
 
 
 def share_session() -> None:
     """One boto3 session for all runs, its models read before the first."""
-    session = boto3.session.Session(region_name=os.environ["AWS_REGION"])
-    session.client("timestream-write").close()
-
-    class OneSession(our_aws.Aws):
-        def __init__(self, deadline: Deadline, timeout_s: float) -> None:
-            self.deadline = deadline
-            self._timeout_s = timeout_s
-            self._session = session
-
-    setattr(our_aws, "Aws", OneSession)  # noqa: B010  (mypy)
+    shared = aws.Aws()
+    shared.timestream_write()
+    setattr(clients, "Aws", lambda: shared)  # noqa: B010  (mypy)
 
 
 def run(order: dict[str, Any], steps: SharedSteps) -> dict[str, int]:

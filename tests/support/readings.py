@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from embedded.timestream import Row
-from ingest.journal.queue import Journal, RejectedRecord
-from ingest.observation import Observation, Place, iso_time
-from tests.support.journals import LONDON, MINUTE_MS, PARIS, TARGET, observed
+from ingest.journal.queue import FileQueue
+from ingest.journal.schema import JournalFile
+from ingest.observation import Observation, iso_time
+from ingest.places import Place
+from tests.support.journals import LONDON, MINUTE_MS, PARIS, TARGET, observed, rejection
 
 HOUR_MS = 60 * MINUTE_MS
 
@@ -33,19 +35,20 @@ def ago(minutes: float, place: Place = LONDON, **values: str) -> Observation:
 def fill(
     path: Path, observations: Sequence[Observation], pending: int = 0, target: str = TARGET
 ) -> None:
-    """Add them as delivered, but for the last so many."""
-    with closing(Journal(path, target)) as journal:
-        journal.add(observations, now_ms())
-        entries = journal.pending(0, len(observations))
-        journal.settle(entries[: len(entries) - pending], [], now_ms())
+    """Add them as delivered, except the last so many."""
+    with closing(JournalFile(path, target)) as file:
+        queue = FileQueue(file)
+        entries = queue.enqueue(observations, now_ms())
+        queue.acknowledge(entries[: len(entries) - pending], {}, now_ms())
 
 
 def reject(path: Path, observation: Observation, measure: str) -> None:
     """Add it, with one of its measures rejected and the others delivered."""
-    with closing(Journal(path, TARGET)) as journal:
-        journal.add([observation], now_ms())
-        (*_, entry) = journal.pending(0, 1000)
-        journal.settle([entry], [RejectedRecord(entry.id, measure, "too old", None)], now_ms())
+    with closing(JournalFile(path, TARGET)) as file:
+        queue = FileQueue(file)
+        (entry,) = queue.enqueue([observation], now_ms())
+        refused = rejection(entry, measure, reason="too old")
+        queue.acknowledge([entry], {entry.id: [refused]}, now_ms())
 
 
 COLUMNS = ("city", "country", "city_id", "measure_name", "time", "measure_value::double")
@@ -53,7 +56,7 @@ COLUMNS = ("city", "country", "city_id", "measure_name", "time", "measure_value:
 
 def page(rows: Iterable[Row], token: str = "", percent: float = 100.0) -> dict[str, Any]:
     """One page of a Query's answer, as Timestream writes it: doubles with a point, times with
-    nanoseconds, and nothing but a flag for what a row has not."""
+    nanoseconds, and nothing but a flag for what a row lacks."""
     types = {"time": "TIMESTAMP", "measure_value::double": "DOUBLE"}
     more = {"NextToken": token} if token else {}
     return {

@@ -144,7 +144,10 @@ def test_a_result_that_is_there_is_given_even_when_the_time_is_over(clock: Clock
 
 
 def test_a_call_that_does_not_end_keeps_no_process_alive() -> None:
-    code = "import threading; from ingest import deadline; deadline.Task(threading.Event().wait, 'while testing')"
+    code = (
+        "import threading; from ingest.deadline import Task\n"
+        "Task(threading.Event().wait, 'while testing')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=60, check=False
     )

@@ -1,6 +1,5 @@
-"""One place or many, from a setting or a file: what is read, and what is said of what is wrong."""
+"""One place or many, from a setting or a file: what is read, and what errors say."""
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedded.openweathermap import EmbeddedOpenWeatherMap
-from ingest.observation import Place, parse_place
-from ingest.places import NAMED, Places, read_places
+from ingest.places import NAMED, Place, Places, country_code, parse_place, place_key, read_places
 from tests.conftest import ROOT, Program
 
 cities = st.builds(
@@ -39,6 +37,130 @@ def complaint(value: str, folder: Path) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
         read_places(value, folder)
     return str(caught.value)
+
+
+# One place
+
+
+PLACE_FORMS = {
+    "London,GB": Place("London,GB", (("q", "London,GB"),), country="GB"),
+    "London, gb": Place("London,gb", (("q", "London,gb"),), country="GB"),
+    "London,uk": Place("London,uk", (("q", "London,uk"),), country="GB"),
+    "London,ON,CA": Place("London,ON,CA", (("q", "London,ON,CA"),), country="CA"),
+    "  New \t York,US ": Place("New York,US", (("q", "New York,US"),), country="US"),
+    "München,DE": Place("München,DE", (("q", "München,DE"),), country="DE"),
+    "2643743": Place("2643743", (("id", "2643743"),), city_id=2643743),
+    "51.5085,-0.1257": Place(
+        "51.5085,-0.1257",
+        (("lat", "51.5085"), ("lon", "-0.1257")),
+        coordinates=("51.5085", "-0.1257"),
+    ),
+    "-90 , +180": Place("-90,+180", (("lat", "-90"), ("lon", "+180")), coordinates=("-90", "+180")),
+    "zip:EC1A,GB": Place("zip:EC1A,GB", (("zip", "EC1A,GB"),), country="GB"),
+    "zip: 94040 , us": Place("zip: 94040,us", (("zip", "94040,US"),), country="US"),
+}
+
+
+@pytest.mark.parametrize(("text", "place"), PLACE_FORMS.items(), ids=PLACE_FORMS.keys())
+def test_each_form_of_a_place_is_read(text: str, place: Place) -> None:
+    assert parse_place(text) == place
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "London",
+        "London,",
+        ",GB",
+        "London,GBR",
+        "London,G1",
+        "a,b,c,GB",
+        "123,GB",
+        "0",
+        "-5",
+        "012345",
+        "12345678901",
+        "٢٦٤٣٧٤٣",
+        "51.5;-0.12",
+        "zip:",
+        "zip:,GB",
+        "zip:94040",
+        "zip:94_040,US",
+        "zip:94040,USA",
+        "1e2,5",
+        "nan,nan",
+        "51.,0.1",
+    ],
+)
+def test_an_error_in_a_place_names_the_forms_that_are_allowed(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a place: write City,CC") as caught:
+        parse_place(text)
+    assert repr(" ".join(text.split())) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["90.1,0", "-91,0", "0,180.5", "0,-999"])
+def test_coordinates_off_the_globe_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="outside -90"):
+        parse_place(text)
+
+
+@pytest.mark.parametrize("text", ["Lon\x00don,GB", "London\x1b,GB", "L\ud800,GB", "\u202eL,GB"])
+def test_characters_that_cannot_be_printed_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="cannot be printed") as caught:
+        parse_place(text)
+    assert str(caught.value).isprintable()
+
+
+@given(st.text() | st.from_regex(r"[\w:, .+-]{0,12}(,[A-Z]{2})?", fullmatch=True))
+def test_any_text_is_a_place_or_a_value_error(text: str) -> None:
+    try:
+        place = parse_place(text)
+    except ValueError:
+        return
+    assert place.query
+    assert all(name.isascii() and value for name, value in place.query)
+
+
+CITY_NAMES = st.text(st.characters(categories=["L"]), min_size=1, max_size=20)
+COUNTRIES = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=2, max_size=2)
+
+
+def degrees(limit: int) -> st.SearchStrategy[str]:
+    return st.decimals(-limit, limit, places=4).map(str)
+
+
+@given(
+    st.one_of(
+        st.tuples(CITY_NAMES, COUNTRIES).map(",".join),
+        st.integers(1, 10**10 - 1).map(str),
+        st.tuples(degrees(90), degrees(180)).map(",".join),
+        st.tuples(st.from_regex(r"[A-Z0-9]{3,8}", fullmatch=True), COUNTRIES).map(
+            lambda parts: "zip:" + ",".join(parts)
+        ),
+    )
+)
+def test_a_place_is_read_back_from_its_name(text: str) -> None:
+    place = parse_place(text)
+    assert place.name == text
+    assert parse_place(place.name) == place
+
+
+@given(degrees(90), degrees(180))
+def test_coordinates_are_asked_for_as_configured(latitude: str, longitude: str) -> None:
+    place = parse_place(f"{latitude},{longitude}")
+    assert place.coordinates == (latitude, longitude)
+    assert dict(place.query) == {"lat": latitude, "lon": longitude}
+
+
+def test_every_spelling_of_a_name_has_one_key() -> None:
+    assert place_key(" New \t YORK , us ") == place_key("new york,US") == "new york,us"
+    assert place_key("STRASSE,DE") == place_key("Straße,DE")
+
+
+def test_a_country_is_written_as_openweathermap_answers_it() -> None:
+    assert [country_code(text) for text in ("gb", "UK", "uk", "CH")] == ["GB", "GB", "GB", "CH"]
 
 
 # Lists of places
@@ -171,17 +293,17 @@ def test_a_bad_place_of_the_setting_itself_has_no_file_to_name(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("count", [1, NAMED, NAMED + 1, 500])
-def test_the_first_ten_bad_lines_are_told_and_the_others_counted(
+def test_the_first_ten_bad_lines_are_named_and_the_others_counted(
     tmp_path: Path, count: int
 ) -> None:
     path = written(tmp_path, "".join(f"bad {n}\nLondon,GB\n" for n in range(count)))
     said = complaint("@places.txt", tmp_path)
-    told = [number for number in range(count) if f"{path}, line {2 * number + 1}: " in said]
-    assert told == list(range(min(count, NAMED)))
+    named = [number for number in range(count) if f"{path}, line {2 * number + 1}: " in said]
+    assert named == list(range(min(count, NAMED)))
     assert said.endswith(f"; and {count - NAMED} more") == (count > NAMED)
 
 
-def test_problems_of_all_files_and_places_are_told_together(tmp_path: Path) -> None:
+def test_problems_of_all_files_and_places_are_reported_together(tmp_path: Path) -> None:
     path = written(tmp_path, "Atlantis\n")
     said = complaint("@none.txt;-1;@places.txt", tmp_path)
     assert f"{tmp_path / 'none.txt'} cannot be read: No such file or directory" in said
@@ -218,54 +340,50 @@ def test_what_cannot_be_printed_is_shown_escaped(tmp_path: Path) -> None:
 # Places named twice
 
 
-def warning(caplog: pytest.LogCaptureFixture) -> str:
-    (record,) = caplog.records
-    assert record.levelno == logging.WARNING
-    return record.getMessage()
-
-
-def test_a_place_named_twice_is_asked_for_once_and_told_with_its_lines(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_place_named_twice_is_kept_once_and_reported_with_its_lines(tmp_path: Path) -> None:
     path = written(tmp_path, "London,GB\nParis,FR\n\n  London,GB # again\n2643743\n")
-    assert names("@places.txt", tmp_path) == ["London,GB", "Paris,FR", "2643743"]
-    assert warning(caplog) == (
-        "Named more than once, and asked for once: "
-        f"London,GB ({path}, line 4; first: {path}, line 1)."
-    )
+    places = read_places("@places.txt", tmp_path)
+    assert places.names == ["London,GB", "Paris,FR", "2643743"]
+    assert places.duplicates == f"London,GB ({path}, line 4; first: {path}, line 1)"
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "described"),
     [
         ("Paris,FR;Paris,FR", "Paris,FR"),
         ("Paris,FR;@places.txt", "Paris,FR ({path}, line 1)"),
         ("@places.txt;Paris,FR", "Paris,FR (first: {path}, line 1)"),
         ("@places.txt;@places.txt", "Paris,FR ({path}, line 1; first: {path}, line 1)"),
+        ("Paris,FR;paris,fr", "paris,fr"),
     ],
 )
-def test_where_a_place_stands_is_told_where_it_is_in_a_file(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, value: str, told: str
+def test_a_duplicate_is_reported_with_its_file_and_line_if_it_has_one(
+    tmp_path: Path, value: str, described: str
 ) -> None:
     path = written(tmp_path, "Paris,FR\n")
-    assert names(value, tmp_path) == ["Paris,FR"]
-    expected = told.format(path=path)
-    assert warning(caplog) == f"Named more than once, and asked for once: {expected}."
+    places = read_places(value, tmp_path)
+    assert places.names == ["Paris,FR"]
+    assert places.duplicates == described.format(path=path)
 
 
-def test_of_many_named_twice_the_first_ten_are_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_of_many_duplicates_the_first_ten_are_named(tmp_path: Path) -> None:
     ids = [str(number) for number in range(1, 101)]
-    assert names(";".join(ids + ids), tmp_path) == ids
-    assert warning(caplog).endswith(": 1; 2; 3; 4; 5; 6; 7; 8; 9; 10; and 90 more.")
+    places = read_places(";".join(ids + ids), tmp_path)
+    assert places.names == ids
+    assert places.duplicates == "1; 2; 3; 4; 5; 6; 7; 8; 9; 10; and 90 more"
 
 
-def test_the_same_spot_in_another_form_is_another_place(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert len(names("London,GB;2643743;51.5085,-0.1257", tmp_path)) == 3
-    assert caplog.records == []
+def test_the_same_spot_in_another_form_is_another_place(tmp_path: Path) -> None:
+    places = read_places("London,GB;2643743;51.5085,-0.1257", tmp_path)
+    assert len(places) == 3
+    assert places.duplicates == ""
+
+
+def test_duplicates_are_no_part_of_what_makes_lists_equal() -> None:
+    once, twice = read_places("1;2", Path("/")), read_places("1;2;1", Path("/"))
+    assert twice.duplicates
+    assert once == twice
+    assert hash(once) == hash(twice)
 
 
 # Places as a sequence

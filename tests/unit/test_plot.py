@@ -17,11 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
-from commands.plot import View, draw, save
-from commands.readings import Reading
-from commands.time_zone import offsets, zone_of
+from commands.show.lines import View
+from commands.show.plot import draw, save
+from commands.show.readings import Reading
+from commands.show.time_zone import offsets, zone_of
 from ingest.errors import Status, UsageError
-from ingest.observation import MEASURES, Place
+from ingest.observation import MEASURES
+from ingest.places import Place
 from tests.conftest import ROOT, Program
 from tests.support.readings import HOUR_MS, PARIS, ago, fill
 from tests.support.runs import assert_clean, journal_of
@@ -439,4 +441,4 @@ def test_only_one_file_imports_matplotlib() -> None:
         check=False,
     ).stdout.split()
     users = {name for name in found if not name.startswith(("./tests/", "./.venv/", "./build/"))}
-    assert users == {"./commands/plot.py"}
+    assert users == {"./commands/show/plot.py"}

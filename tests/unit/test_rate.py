@@ -35,7 +35,7 @@ class World:
         self.kept_often += 1
 
     def call(self, rate: RateLimit) -> bool:
-        if not rate.take():
+        if not rate.reserve():
             return False
         self.made_ms.append(self.true_ms)
         return True
@@ -141,8 +141,8 @@ def test_a_call_is_allowed_once_the_wait_is_over_and_not_before(
         wait_s = rate.wait_s()
         assert 0 <= wait_s <= WINDOW_S + 1
         if wait_s:
-            assert not rate.take()
-            # What is more than is allowed now, for the plan was larger then, needs a wait more.
+            assert not rate.reserve()
+            # If more was made than is allowed now, under a larger plan, one wait is not enough.
             if sum(world.kept.values()) <= calls:
                 world.true_ms += round(wait_s * 1000)
                 assert world.call(rate)
@@ -161,7 +161,7 @@ def test_all_that_is_allowed_can_be_used_every_61_seconds(calls: int, chunk: int
 
 
 @given(calls=st.integers(2, 50), used=st.integers(1, 50), chunk=st.integers(1, 60))
-def test_what_is_given_back_can_be_used_by_the_next_run(calls: int, used: int, chunk: int) -> None:
+def test_what_is_released_can_be_used_by_the_next_run(calls: int, used: int, chunk: int) -> None:
     world = World(calls)
     rate = world.run(chunk)
     for _ in range(min(used, calls)):
@@ -171,7 +171,7 @@ def test_what_is_given_back_can_be_used_by_the_next_run(calls: int, used: int, c
     assert world.call_as_often_as_it_goes(world.run(chunk)) == calls - min(used, calls)
 
 
-def test_giving_back_nothing_keeps_nothing() -> None:
+def test_releasing_nothing_keeps_nothing() -> None:
     world = World(5)
     world.run().release()
     rate = world.run(chunk=1)
@@ -188,7 +188,7 @@ def test_what_was_not_used_in_its_second_is_there_in_the_next() -> None:
     assert world.call_as_often_as_it_goes(rate) == 9
 
 
-def test_a_killed_run_leaves_a_chunk_unused_at_the_most() -> None:
+def test_a_killed_run_leaves_at_most_a_chunk_unused() -> None:
     world = World(100)
     assert world.call(world.run(chunk=8))
     assert world.call_as_often_as_it_goes(world.run(chunk=8)) == 92
@@ -230,6 +230,6 @@ def test_a_plan_that_became_smaller_counts_what_was_made_under_the_larger() -> N
     world = World(100)
     world.call_as_often_as_it_goes(world.run())
     world.calls = 10
-    assert not world.run().take()
+    assert not world.run().reserve()
     world.true_ms += (WINDOW_S + 1) * 1000
     assert world.call_as_often_as_it_goes(world.run()) == 10

@@ -25,7 +25,7 @@ import json
 import secrets
 from pathlib import Path
 
-from ingest.settings import sources as settings
+from ingest import settings
 import ingest_weather
 import boto3
 import multiprocessing.managers
@@ -74,7 +74,7 @@ def test_probe():
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program's modules and pytest settings, with a probe beside them."""
+    """The program's modules and pytest settings, with a probe next to them."""
     folder = tmp_path_factory.mktemp("app")
     for source in [*ROOT.glob("*.py"), ROOT / "pyproject.toml"]:
         shutil.copy(source, folder)
@@ -173,7 +173,7 @@ def test_settings_are_loaded_and_the_standard_module_works(way: str, app: Path) 
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_both_work_where_a_sitecustomize_loaded_the_standard_module(way: str, app: Path) -> None:
+def test_both_work_if_a_sitecustomize_loaded_the_standard_module(way: str, app: Path) -> None:
     seen = start(app, way, PYTHONPATH=str(app.with_name("runtime")))
     assert seen["ours"] is False
     check(seen)
@@ -239,7 +239,7 @@ def test_the_standard_names_work(ours: ModuleType) -> None:
 
 
 def test_names_of_settings_are_looked_up_on_demand(ours: ModuleType) -> None:
-    from ingest.settings import sources as settings
+    from ingest import settings
 
     assert ours.load_settings is settings.load_settings
     assert ours.Settings is settings.Settings
@@ -262,7 +262,7 @@ def test_an_unknown_name_cannot_be_imported(app: Path) -> None:
     assert "ImportError: cannot import name 'load_setings' from 'secrets'" in done.stderr
 
 
-def test_the_standard_module_alone_is_loaded_where_nothing_else_is_asked_for(app: Path) -> None:
+def test_the_standard_module_alone_is_loaded_if_nothing_else_is_asked_for(app: Path) -> None:
     """boto3 imports this module while settings may be half imported."""
     code = "import secrets, sys; secrets.token_hex(); print('ingest.settings' in sys.modules)"
     done = subprocess.run(
@@ -271,7 +271,7 @@ def test_the_standard_module_alone_is_loaded_where_nothing_else_is_asked_for(app
     assert done.stdout == "False\n"
 
 
-def test_a_python_without_its_standard_module_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_without_its_standard_module_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "__file__", "/nowhere/os.py")
-    with pytest.raises(ImportError, match=r"was not found beside os\.py"):
+    with pytest.raises(ImportError, match=r"was not found next to os\.py"):
         load("secrets", ROOT / "secrets.py")

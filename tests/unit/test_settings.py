@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,24 +16,17 @@ from hypothesis import strategies as st
 
 from embedded.aws import EmbeddedAws
 from ingest.deadline import Deadline
-from ingest.errors import AccessError, DeliveryError, SettingsError, Status
-from ingest.observation import DEFAULT_MEASURES, MEASURES, parse_place
-from ingest.places import Places
-from ingest.reporting.logs import redact
-from ingest.settings import sources as settings
-from ingest.settings.sources import (
-    DECLARED,
-    DEFAULT_URL,
-    Settings,
-    fetch_secret,
-    is_loopback,
-    load_settings,
-    parse_secret,
-    read_sources,
-)
+from ingest.errors import AccessError, DeadlineError, DeliveryError, SettingsError, Status
+from ingest.observation import DEFAULT_MEASURES, MEASURES
+from ingest.places import Places, parse_place
+from ingest.reporting.redaction import Redactor
+from ingest.settings import DECLARED, HOME, Settings, fields, load, load_settings, read_sources
+from ingest.settings.converters import DEFAULT_JOURNAL, is_loopback
+from ingest.settings.fields import DEFAULT_URL, PREFIXES
+from ingest.settings.secret import fetch_secret, parse_secret
 from tests.conftest import API_KEY, SECRET_ID
 
-ROOT = settings.HOME
+ROOT = HOME
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 KEY_ALONE = {"OPENWEATHERMAP_API_KEY": KEY}
 NO_SECRET = {"WEATHER_SECRET_ID": "", **KEY_ALONE}
@@ -41,8 +35,8 @@ NO_SECRET = {"WEATHER_SECRET_ID": "", **KEY_ALONE}
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No .env of whoever runs the tests, and no environment that a test left."""
-    monkeypatch.setattr(settings, "HOME", tmp_path / "home")
-    for name in [name for name in os.environ if name.startswith(("AWS_", *settings.PREFIXES))]:
+    monkeypatch.setattr(fields, "HOME", tmp_path / "home")
+    for name in [name for name in os.environ if name.startswith(("AWS_", *PREFIXES))]:
         monkeypatch.delenv(name)
 
 
@@ -64,7 +58,7 @@ def read(
 ) -> Settings:
     """Settings of these sources; the secret is at hand, whatever its name."""
     sources = read_sources(KEY_ALONE if environ is None else environ, env_file, command_line)
-    return sources.settings(lambda _: dict(secret or {}))
+    return load(sources, lambda _: secret or {}, None)
 
 
 def problems(*sources: Any, **named: Any) -> str:
@@ -85,6 +79,7 @@ def test_the_key_alone_is_enough() -> None:
         "places": Places(["London,GB"]),
         "units": "metric",
         "measures": DEFAULT_MEASURES,
+        "destination": "timestream",
         "database": "TIMESTREAM-DEMO",
         "table": "london_weather_information",
         "endpoint_url": "",
@@ -193,7 +188,7 @@ def test_one_problem_is_one_sentence() -> None:
     ],
 )
 @pytest.mark.parametrize("layer", ["environment", ".env", "secret"])
-def test_an_unknown_name_is_told_in_each_source(
+def test_an_unknown_name_is_reported_in_each_source(
     layer: str, name: str, suggestion: str | None, env_file: Callable[[str | bytes], Path]
 ) -> None:
     extra = {layer: {name: "x"}}
@@ -203,7 +198,7 @@ def test_an_unknown_name_is_told_in_each_source(
         None,
         extra.get("secret"),
     )
-    if suggestion is None:  # other programs' names are none of our business
+    if suggestion is None:  # other programs' names are not our business
         read(*sources)
         return
     said = problems(*sources)
@@ -224,6 +219,7 @@ WRONG = {
     "WEATHER_PLACES": (";", "London", "London,GB;Atlantis", "@places.txt"),
     "WEATHER_UNITS": ("kelvin", "METRIC"),
     "WEATHER_MEASURES": ("Humidty", "humidity", ",", "All", "CurrentTemp;Humidity", "Wind"),
+    "WEATHER_DESTINATION": ("Timestream", "nowhere"),
     "TIMESTREAM_DATABASE": ("ab", "a" * 257, "with space", "x/y/z", "großartig"),
     "TIMESTREAM_TABLE": ("ab", "a" * 257, "a;b;c"),
     "TIMESTREAM_ENDPOINT_URL": ("http://cell.example/", "cell.example", "https://a/?b"),
@@ -247,7 +243,7 @@ def test_each_setting_has_wrong_values_here() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name in DECLARED for value in WRONG.get(name, ())]
 )
-def test_a_wrong_value_is_told_with_its_name_and_source(name: str, value: str) -> None:
+def test_a_wrong_value_is_reported_with_its_name_and_source(name: str, value: str) -> None:
     said = problems({**KEY_ALONE, name: value})
     assert said.startswith(f"The settings are wrong: {name} (from the environment): ")
     assert said.endswith((".", "?"))
@@ -276,7 +272,7 @@ def test_a_right_value_is_read(name: str, text: str, attribute: str, value: obje
     assert getattr(read({**KEY_ALONE, name: text}), attribute) == value
 
 
-def test_each_unknown_measure_and_place_is_told() -> None:
+def test_each_unknown_measure_and_place_is_reported() -> None:
     said = problems(
         {**KEY_ALONE, "WEATHER_MEASURES": "Humidty,Qqqq", "WEATHER_PLACES": "Atlantis;-1"}
     )
@@ -363,7 +359,7 @@ def test_nothing_but_this_machine_is_loopback(host: str) -> None:
     assert not is_loopback(host) or re.fullmatch(r"localhost|::1|127[.\d]+", host)
 
 
-def test_a_missing_key_is_told_with_where_it_was_looked_for(
+def test_a_missing_key_is_reported_with_all_places_searched(
     env_file: Callable[[str | bytes], Path],
 ) -> None:
     said = problems({"HOME": "/"}, env_file("LOG_LEVEL=INFO"), secret={"other": "x"})
@@ -375,7 +371,7 @@ def test_a_missing_key_is_told_with_where_it_was_looked_for(
     )
 
 
-def test_a_missing_key_without_a_secret_is_told() -> None:
+def test_a_missing_key_without_a_secret_is_reported() -> None:
     said = problems({"WEATHER_SECRET_ID": ""})
     assert (
         "OPENWEATHERMAP_API_KEY is missing: it is not in the environment. Put it into the" in said
@@ -386,12 +382,12 @@ def never(secret_id: str) -> dict[str, str]:
     raise AssertionError(f"the secret {secret_id!r} was read")
 
 
-def test_no_secret_is_read_where_its_id_is_empty(env_file: Callable[[str | bytes], Path]) -> None:
-    assert read_sources(NO_SECRET).settings(never).secret_id == ""
+def test_no_secret_is_read_if_its_id_is_empty(env_file: Callable[[str | bytes], Path]) -> None:
+    assert load(read_sources(NO_SECRET), never, None).secret_id == ""
     dotenv = env_file("WEATHER_SECRET_ID=\n")
-    assert read_sources(KEY_ALONE, dotenv).settings(never).secret_id == ""
+    assert load(read_sources(KEY_ALONE, dotenv), never, None).secret_id == ""
     over = env_file("WEATHER_SECRET_ID=from-the-file\n")
-    assert read_sources(NO_SECRET, over).settings(never).secret_id == ""
+    assert load(read_sources(NO_SECRET, over), never, None).secret_id == ""
 
 
 def test_the_secret_is_read_once_by_the_configured_id() -> None:
@@ -402,13 +398,104 @@ def test_the_secret_is_read_once_by_the_configured_id() -> None:
         return KEY_ALONE
 
     arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:w-AbCdEf"
-    assert read_sources({"WEATHER_SECRET_ID": arn}).settings(secret).api_key == KEY
+    assert load(read_sources({"WEATHER_SECRET_ID": arn}), secret, None).api_key == KEY
     assert asked == [arn]
 
 
-def test_the_secret_cannot_name_another_secret() -> None:
-    said = problems(secret={"WEATHER_SECRET_ID": "other"})
-    assert "WEATHER_SECRET_ID stands in the secret 'weather-ingest'; it belongs into" in said
+LOCAL = ["WEATHER_SECRET_ID", "WEATHER_JOURNAL"]
+
+
+@pytest.mark.parametrize("value", ["/var/lib/other", "", "a\nb"])
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_local_setting_in_the_secret_is_one_error_that_says_where_it_belongs(
+    name: str, value: str
+) -> None:
+    assert problems(secret={name: value}) == (
+        f"The settings are wrong: {name} stands in the secret 'weather-ingest'; it belongs into "
+        "the environment or .env."
+    )
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_local_setting_counts_in_the_environment_and_in_the_env_file(
+    name: str, env_file: Callable[[str | bytes], Path]
+) -> None:
+    attribute = DECLARED[name].name
+    for found in (read({**KEY_ALONE, name: "/x"}), read(KEY_ALONE, env_file(f"{name}=/x\n"))):
+        assert str(getattr(found, attribute)) == "/x"
+
+
+def test_the_secret_does_not_change_a_local_setting() -> None:
+    """A name or ARN of its own would be put into messages about the secret."""
+    sources = read_sources({}).with_secret("weather-ingest", dict.fromkeys(LOCAL, "/other"))
+    assert sources.text("WEATHER_SECRET_ID") == "weather-ingest"
+    assert sources.text("WEATHER_JOURNAL") == DEFAULT_JOURNAL
+
+
+def test_an_empty_journal_is_the_default_one(env_file: Callable[[str | bytes], Path]) -> None:
+    expected = read(KEY_ALONE).journal
+    assert expected
+    assert read({**KEY_ALONE, "WEATHER_JOURNAL": " "}).journal == expected
+    dotenv = env_file("WEATHER_JOURNAL=off\n")
+    assert read({**KEY_ALONE, "WEATHER_JOURNAL": ""}, dotenv).journal is None
+
+
+def test_the_default_journal_is_in_the_state_folder_that_the_given_environment_names(
+    monkeypatch: pytest.MonkeyPatch, env_file: Callable[[str | bytes], Path]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/of/this/process")
+    environ = {**KEY_ALONE, "XDG_STATE_HOME": "/state", "HOME": "/"}
+    in_state = Path("/state/ingest-weather/journal.sqlite3")
+    assert read(environ).journal == in_state
+    assert read({**environ, "WEATHER_JOURNAL": DEFAULT_JOURNAL}).journal == in_state
+    assert read({**environ, "WEATHER_JOURNAL": "/x"}).journal == Path("/x")
+    in_home = Path(DEFAULT_JOURNAL).expanduser()
+    assert read({**environ, "XDG_STATE_HOME": "not/absolute"}).journal == in_home
+    assert read(KEY_ALONE, env_file("XDG_STATE_HOME=/state\n")).journal == in_home
+
+
+def test_settings_are_the_same_whenever_they_are_asked_for() -> None:
+    environ = {**KEY_ALONE, "WEATHER_UNITS": "standard"}
+    sources = read_sources(environ).with_secret("s", {"TIMESTREAM_TABLE": "of_the_secret"})
+    environ["WEATHER_UNITS"] = "imperial"
+    first, second = sources.settings(), sources.settings()
+    assert first == second
+    assert (first.units, first.table) == ("standard", "of_the_secret")
+
+
+@pytest.mark.parametrize("unread", [None, DeliveryError("Secrets Manager is away.")])
+def test_an_error_is_the_same_whenever_settings_are_asked_for(unread: DeliveryError | None) -> None:
+    sources = read_sources({"WEATHER_UNIT": "x", "WEATHER_UNITS": "kelvin"})
+    said = []
+    for _ in range(2):
+        with pytest.raises(SettingsError) as caught:
+            sources.settings(unread)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert said[0].count("\n  - ") == 3
+    assert sources.problems(unread) == sources.problems(unread)
+
+
+def test_a_secret_is_added_to_new_sources_and_not_to_these() -> None:
+    without = read_sources({})
+    added = without.with_secret("s", {**KEY_ALONE, "WEATHER_UNIT": "x"})
+    assert [layer.where for layer in added.layers[3:]] == ["the secret 's'"]
+    assert len(without.layers) == 3
+    assert len(without.problems()) == 1  # the key is missing
+    assert len(added.problems()) == 1  # and now it is not, but a name is unknown
+    assert "unknown setting WEATHER_UNIT" in added.problems()[0]
+
+
+def test_problems_are_the_sentences_of_the_error_without_the_one_of_the_secret() -> None:
+    unread = DeliveryError("Secrets Manager is away.")
+    sources = read_sources({"WEATHER_UNITS": "kelvin", "LOG_FORMAT": "xml"})
+    named = ["WEATHER_UNITS", "LOG_FORMAT"]
+    assert [each.split()[0] for each in sources.problems(unread)] == named
+    assert [each.split()[0] for each in sources.problems()] == ["OPENWEATHERMAP_API_KEY", *named]
+    with pytest.raises(SettingsError) as caught:
+        sources.settings(unread)
+    assert str(caught.value).split("\n  - ")[1:] == [*sources.problems(unread), str(unread)]
+    assert read_sources(NO_SECRET).problems() == []
 
 
 def test_a_secret_that_cannot_be_read_keeps_its_own_status() -> None:
@@ -416,15 +503,15 @@ def test_a_secret_that_cannot_be_read_keeps_its_own_status() -> None:
         raise AccessError("denied.")
 
     with pytest.raises(AccessError, match=r"^denied\.$"):
-        read_sources({}).settings(denied)
+        load(read_sources({}), denied, None)
 
 
-def test_a_secret_that_cannot_be_read_stands_beside_the_other_problems() -> None:
+def test_a_secret_that_cannot_be_read_stands_next_to_the_other_problems() -> None:
     def denied(_: str) -> dict[str, str]:
         raise DeliveryError("Secrets Manager is away.")
 
     with pytest.raises(SettingsError) as caught:
-        read_sources({"WEATHER_UNITS": "x"}).settings(denied)
+        load(read_sources({"WEATHER_UNITS": "x"}), denied, None)
     assert "2 problems" in str(caught.value)
     assert "Secrets Manager is away." in str(caught.value)
     assert "API_KEY is missing" not in str(caught.value)  # nobody knows
@@ -475,25 +562,25 @@ BROKEN_ENV_FILES = {
 @pytest.mark.parametrize(
     ("content", "message"), BROKEN_ENV_FILES.values(), ids=BROKEN_ENV_FILES.keys()
 )
-def test_a_broken_env_file_is_told(
+def test_a_broken_env_file_is_reported(
     content: str | bytes, message: str, env_file: Callable[[str | bytes], Path]
 ) -> None:
     assert re.search(message, problems(KEY_ALONE, env_file(content)))
 
 
-def test_an_env_file_that_was_named_and_is_missing_is_told(tmp_path: Path) -> None:
+def test_an_env_file_that_was_named_and_is_missing_is_reported(tmp_path: Path) -> None:
     said = problems(KEY_ALONE, tmp_path / "none.env")
     assert said.endswith("none.env cannot be read: No such file or directory.")
 
 
-def test_an_env_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_an_env_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     assert "cannot be read: Is a directory." in problems(KEY_ALONE, tmp_path)
 
 
-def test_the_env_file_beside_the_program_is_read_where_there_is_one(
+def test_the_env_file_next_to_the_program_is_read_if_there_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "HOME", tmp_path)
+    monkeypatch.setattr(fields, "HOME", tmp_path)
     assert read().units == "metric"
     (tmp_path / ".env").write_text("WEATHER_UNITS=imperial\n")
     assert read().units == "imperial"
@@ -512,10 +599,29 @@ def test_the_env_file_gives_boto3_what_the_environment_lacks(
     assert os.environ == {"AWS_PROFILE": "theirs", "AWS_REGION": "eu-west-1"}
 
 
+def test_boto3_is_given_nothing_of_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the order of the calls: the secret was read without it."""
+    monkeypatch.setattr(os, "environ", {})
+    read_sources({}).with_secret("s", {"AWS_REGION": "eu-west-1"}).export_aws()
+    assert os.environ == {}
+
+
+def test_what_cron_will_not_have_is_named(env_file: Callable[[str | bytes], Path]) -> None:
+    environ = {
+        **KEY_ALONE,
+        "AWS_PROFILE": "x",
+        "AWS_REGION": "x",
+        "WEATHER_UNITS": "x",
+        "PATH": "/",
+    }
+    sources = read_sources(environ, env_file("AWS_REGION=eu-west-1\n"))
+    assert sources.only_in_environment() == ["AWS_PROFILE", *KEY_ALONE, "WEATHER_UNITS"]
+
+
 def test_times_are_known_before_the_secret_is_read() -> None:
     sources = read_sources({"WEATHER_TIMEOUT_SECONDS": "3", "WEATHER_DEADLINE_SECONDS": "soon"})
     assert sources.seconds("WEATHER_TIMEOUT_SECONDS") == 3.0
-    assert sources.seconds("WEATHER_DEADLINE_SECONDS") == 120.0  # told later, by `settings`
+    assert sources.seconds("WEATHER_DEADLINE_SECONDS") == 120.0  # reported later, by `settings`
 
 
 SECRETS = {
@@ -541,7 +647,7 @@ def test_a_secret_is_a_json_object_of_strings_and_numbers(
 
 @pytest.mark.parametrize("value", [True, [KEY], {"key": KEY}], ids=["boolean", "list", "object"])
 @pytest.mark.parametrize("name", ["OPENWEATHERMAP_API_KEY", "WEATHER_ANYTHING"])
-def test_another_value_in_a_secret_is_told_by_name(name: str, value: object) -> None:
+def test_another_value_in_a_secret_is_reported_by_name(name: str, value: object) -> None:
     with pytest.raises(SettingsError) as caught:
         parse_secret(json.dumps({name: value}), "s")
     assert str(caught.value) == f"In the secret 's', {name} is neither a string nor a number."
@@ -564,7 +670,7 @@ NOT_OBJECTS = {
 
 
 @pytest.mark.parametrize("body", NOT_OBJECTS.values(), ids=NOT_OBJECTS.keys())
-def test_nothing_is_shown_of_a_secret_that_is_no_json_object(body: str | bytes) -> None:
+def test_nothing_is_shown_of_a_secret_that_is_not_a_json_object(body: str | bytes) -> None:
     with pytest.raises(SettingsError) as caught:
         parse_secret(body, "my-secret")
     assert str(caught.value).startswith("The secret 'my-secret' is not a JSON object. Store one ")
@@ -598,7 +704,7 @@ def test_the_secret_is_fetched_from_secrets_manager(on_loopback: EmbeddedAws, bi
 
 
 @pytest.mark.usefixtures("on_loopback")
-def test_the_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_read_if_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEATHER_UNITS", "standard")
     assert load_settings().units == "standard"
     assert load_settings({"WEATHER_UNITS": "imperial"}).units == "imperial"
@@ -617,7 +723,7 @@ def test_load_settings_reaches_aws_by_the_env_file_alone(
 
 
 @pytest.mark.usefixtures("on_loopback")
-def test_a_missing_secret_is_told_by_name() -> None:
+def test_a_missing_secret_is_reported_by_name() -> None:
     with pytest.raises(SettingsError, match="Reading the secret 'none' from Secrets Manager"):
         load_settings({"WEATHER_SECRET_ID": "none"})
 
@@ -626,11 +732,41 @@ def test_a_missing_secret_is_told_by_name() -> None:
 def test_work_is_done_while_the_secret_is_on_its_way() -> None:
     from ingest.aws.session import Aws
 
-    deadline = Deadline(60)
-    done: list[str] = []
-    secret = fetch_secret(Aws(deadline, 10), SECRET_ID, deadline, lambda: done.append("meanwhile"))
+    aws = Aws()
+    done = threading.Event()
+    done_before_the_answer: list[bool] = []
+    aws.on_answer(lambda _: done_before_the_answer.append(done.wait(30)))
+    secret = fetch_secret(aws, SECRET_ID, Deadline(60), done.set)
     assert secret == {"OPENWEATHERMAP_API_KEY": API_KEY}
-    assert done == ["meanwhile"]
+    assert done_before_the_answer == [True]
+
+
+@pytest.mark.usefixtures("on_loopback")
+def test_a_client_can_fetch_the_secret_for_one_run_after_another() -> None:
+    from ingest.aws.session import Aws
+
+    aws = Aws()
+    emitter: Any = aws.secrets_manager().meta.events
+
+    def listeners() -> int:
+        return len(emitter.emit("before-send.secrets-manager.GetSecretValue", request=None))
+
+    others = listeners()
+    for _ in range(2):
+        assert fetch_secret(aws, SECRET_ID, Deadline(60)) == {"OPENWEATHERMAP_API_KEY": API_KEY}
+        assert listeners() == others
+
+
+def test_no_secret_is_asked_for_when_time_is_up(on_loopback: EmbeddedAws) -> None:
+    from ingest.aws.session import Aws
+
+    with pytest.raises(DeadlineError, match="while reading the secret") as caught:
+        fetch_secret(Aws(), SECRET_ID, Deadline(0))
+    for thread in threading.enumerate():
+        if thread.name.startswith("while reading the secret"):
+            thread.join()
+    assert caught.value.status is Status.TEMPFAIL
+    assert on_loopback.count("GetSecretValue") == 0
 
 
 def test_the_key_is_in_no_repr() -> None:
@@ -640,16 +776,53 @@ def test_the_key_is_in_no_repr() -> None:
     assert pickle.loads(pickle.dumps(found)).api_key == KEY
 
 
-def test_the_key_is_redacted_from_the_time_it_is_known() -> None:
-    key = "a-key-that-only-this-test-has"
-    read({"OPENWEATHERMAP_API_KEY": key})
-    assert redact(f"appid={key}") == "appid=(redacted)"
+SECRET_NAMES = [
+    "OPENWEATHERMAP_API_KEY",
+    "HEALTHCHECK_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+]
+
+
+def test_each_secret_is_found_in_each_layer(env_file: Callable[[str | bytes], Path]) -> None:
+    texts = {layer: {name: f"{name} of the {layer}" for name in SECRET_NAMES} for layer in LAYERS}
+    sources = read_sources(
+        {**texts["environment"], "AWS_REGION": "no secret"},
+        env_file("".join(f"{name}='{text}'\n" for name, text in texts[".env"].items())),
+        texts["command line"],
+    ).with_secret("s", {**texts["secret"], "WEATHER_UNITS": "no secret"})
+    expected = sorted(text for layer in texts.values() for text in layer.values())
+    assert sorted(sources.secrets()) == expected
+    assert len(set(expected)) == len(LAYERS) * len(SECRET_NAMES)
+
+
+def test_secrets_are_hidden_as_they_are_used_without_white_space() -> None:
+    sources = read_sources({"OPENWEATHERMAP_API_KEY": f" {KEY}\n", "HEALTHCHECK_URL": " "})
+    assert sources.secrets() == [KEY]
+
+
+def test_keys_are_redacted_before_the_secret_is_read_and_that_of_the_secret_before_errors() -> None:
+    redact = Redactor()
+    wrong = "a wrong key of the secret"
+
+    def secret(_: str) -> dict[str, str]:
+        assert redact(f"appid={KEY}") == "appid=(redacted)"
+        return {"OPENWEATHERMAP_API_KEY": wrong}
+
+    assert load(read_sources(KEY_ALONE), secret, redact).api_key == KEY
+    assert redact(f"appid={wrong}") == "appid=(redacted)"
 
 
 def test_a_wrong_key_is_redacted_as_well() -> None:
-    key = "a wrong key that only this test has"
-    problems({"OPENWEATHERMAP_API_KEY": key})
-    assert key not in redact(f"appid={key}")
+    redact, wrong = Redactor(), "a wrong key of the secret"
+    with pytest.raises(SettingsError):
+        load(read_sources({}), lambda _: {"OPENWEATHERMAP_API_KEY": wrong}, redact)
+    assert redact(f"appid={wrong}") == "appid=(redacted)"
+
+
+def test_sources_show_no_key() -> None:
+    assert KEY not in repr(read_sources(KEY_ALONE))
 
 
 def test_every_setting_says_what_it_means() -> None:
@@ -661,6 +834,9 @@ def test_every_setting_says_what_it_means() -> None:
     required = [name for name in DECLARED if DECLARED[name].metadata["default"] is None]
     assert required == ["OPENWEATHERMAP_API_KEY"]
     assert secret == ["OPENWEATHERMAP_API_KEY", "HEALTHCHECK_URL"]
+    local = [name for name in DECLARED if DECLARED[name].metadata["local"]]
+    assert local == LOCAL
+    assert all("Environment or .env only." in DECLARED[name].metadata["meaning"] for name in local)
 
 
 def test_the_example_file_lists_every_setting_with_its_default() -> None:

@@ -21,7 +21,7 @@ def failed(kind: str) -> WeatherError:
 
 def summary(*failures: tuple[str, str]) -> Summary:
     """A summary of these places and kinds of failures, in this order."""
-    result = Summary(keep_all=True)
+    result = Summary("run", keep_all=True)
     for place, kind in failures:
         result.place_failed(place, failed(kind))
     return result
@@ -60,7 +60,7 @@ def test_each_kind_reads_right_for_one_place_and_for_two(kind: str, one: str, tw
 
 @pytest.mark.parametrize("error", [AccessError("no"), BlockedError("no"), ReplyError("no")])
 def test_the_kind_of_an_error_is_its_own(error: AccessError | WeatherError) -> None:
-    result = Summary()
+    result = Summary("run")
     result.place_failed("A,GB", error)
     assert list(result.groups) == [error.kind]
     assert error.kind in {"key refused", "blocked", "unusable reply"}
@@ -101,7 +101,7 @@ def test_the_counts_add_up_and_the_most_come_first(failures: list[tuple[str, str
 
 
 def test_only_one_of_a_kind_is_remembered_where_not_all_are_wanted() -> None:
-    result = Summary()
+    result = Summary("run")
     for number in range(10_000):
         result.place_failed(f"City {number},GB", failed("time-out"))
     assert (result.failed, result.failures) == (10_000, [])
@@ -109,7 +109,7 @@ def test_only_one_of_a_kind_is_remembered_where_not_all_are_wanted() -> None:
 
 
 def test_the_status_is_the_most_urgent_of_all_failures() -> None:
-    result = Summary()
+    result = Summary("run")
     statuses = [result.status]
     for error in (Interrupted("SIGTERM"), failed("time-out"), AccessError("no")):
         result.place_failed("A,GB", error)
@@ -131,11 +131,11 @@ def test_the_status_is_the_most_urgent_of_all_failures() -> None:
     ],
 )
 def test_a_summary_reads_right_for_one_and_for_many(counts: dict[str, int], told: str) -> None:
-    assert str(Summary(**counts)) == f"{told} pending, 0.00 s"  # type: ignore[arg-type]  # counts alone
+    assert str(Summary("run", **counts)) == f"{told} pending, 0.00 s"  # type: ignore[arg-type]  # counts alone
 
 
 def test_a_summary_for_machines_has_every_count_and_no_empty_failures() -> None:
-    result = Summary(places=2, fetched=2, stored=8, seconds=0.5).as_dict()
+    result = Summary("run", places=2, fetched=2, stored=8, seconds=0.5).as_dict()
     result.pop("run", None)
     assert result == {
         "places": 2,

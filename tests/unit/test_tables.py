@@ -2,8 +2,8 @@
 
 from rich.cells import cell_len
 
-from commands.tables import aligned
-from ingest.observation import MEASURES
+from commands.terminal import aligned
+from ingest.observation import MEASURES, TEXT
 from tests.conftest import Program
 from tests.support.runs import on_terminal
 
@@ -18,7 +18,7 @@ def test_all_measures_of_a_dry_run_fit_80_columns_and_are_whole(program: Program
         for time, place, measure, value in map(str.split, records):
             assert len(time) == len("2026-11-23T11:30:00Z")
             assert (place, measure in MEASURES) == ("London,GB", True)
-            assert MEASURES[measure].type == "VARCHAR" or float(value) is not None
+            assert MEASURES[measure].kind == TEXT or float(value) is not None
         assert {"GroundLevelPressure", "Sunset"} <= {line.split()[2] for line in records}
 
 

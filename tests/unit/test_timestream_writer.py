@@ -1,45 +1,70 @@
-"""Observations to records to WriteRecords, over real boto3 against the embedded write rules."""
+"""What only Timestream has: records, reasons, cells, and its own refusals.
+
+What every destination promises is in tests/destinations/.
+"""
 
 import json
-import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import botocore.session
 import pytest
-from botocore.retries.standard import ExponentialBackoff
 from botocore.validate import ParamValidator
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embedded.aws import EmbeddedAws
+import timestream_writer
+from embedded.aws import TIMESTREAM_REGIONS
 from embedded.exchange import Request
-from embedded.faults import Fault, answer, aws_error, delay, reset, reset_after, truncate
+from embedded.faults import Fault, aws_error, delay, truncate
 from embedded.timestream_records import parse_records
-from ingest.aws.session import TOTAL_ATTEMPTS, Aws
-from ingest.deadline import Deadline
-from ingest.errors import AccessError, DeliveryError, IngestError, ReplyError, SettingsError
-from ingest.observation import MEASURES, Observation, parse_place, parse_reply
+from ingest.destination import Kind, Outcome, Rejection
+from ingest.errors import (
+    AccessError,
+    DeliveryError,
+    IngestError,
+    ReplyError,
+    SettingsError,
+)
+from ingest.observation import MEASURES, Observation
+from ingest.openweathermap.reply import parse_reply
+from ingest.places import parse_place
+from ingest.reporting.rejections import describe_rejections
 from tests.conftest import DATABASE, TABLE
+from tests.destinations.sites import TimestreamSite, spoilt, timestream_site
+from tests.support.destinations import (
+    HOUR_MS,
+    NOW_MS,
+    Trouble,
+    seen_in,
+    seen_with,
+    texts_of,
+)
 from timestream_writer import (
+    ADVICE,
+    ATTEMPTS,
     COMMON_ATTRIBUTES,
-    Dimension,
-    Outcome,
-    Record,
-    Rejection,
+    REGIONS,
     TimestreamWriter,
-    describe_record,
-    describe_rejections,
-    dimensions_of,
-    hint,
-    records_of,
+    as_sent,
+    timestream_error,
 )
 
-NEVER_S = 60.0
-NOW_S = 1_700_000_000
-NOW_MS = NOW_S * 1000
-HOUR_MS = 3_600_000
-LONDON = parse_place("London,GB")
+NAME = f"{DATABASE}.{TABLE}"
+OLD_MS = NOW_MS - 48 * HOUR_MS
+
+
+@pytest.fixture(scope="module")
+def standing_site() -> Iterator[TimestreamSite]:
+    with timestream_site() as site:
+        yield site
+
+
+@pytest.fixture
+def site(standing_site: TimestreamSite) -> TimestreamSite:
+    standing_site.renew()
+    return standing_site
 
 
 def observation(place: str = "London,GB", **members: Any) -> Observation:
@@ -55,23 +80,23 @@ def observation(place: str = "London,GB", **members: Any) -> Observation:
     return Observation(**{**valid, **members})
 
 
-def record(number: int = 0, **members: Any) -> Record:
-    """A record of its own series: city 0, city 1, ..."""
-    valid: dict[str, Any] = {
-        "Dimensions": [{"Name": "city", "Value": f"city {number}"}],
-        "MeasureName": "Humidity",
-        "MeasureValue": "93",
-        "Time": str(NOW_MS),
-        "Version": NOW_MS,
-    }
-    made: Any = {**valid, **members}
-    return made  # type: ignore[no-any-return]
+def one(number: int, **members: Any) -> Observation:
+    """An observation of one value, and so one record."""
+    return replace(seen_in(f"city {number}", Humidity="93"), **members)
 
 
-def bad_record(number: int = 0) -> Record:
-    """One for which the whole call is refused: an empty dimension."""
-    empty: list[Dimension] = [{"Name": "city", "Value": ""}]
-    return record(number, Dimensions=empty)
+def bad(number: int) -> Observation:
+    """One record for which the whole call is refused."""
+    return one(number, values={"Humidity": "not a number"})
+
+
+def cities(outcome: Outcome) -> list[str]:
+    return [each.observation.city for each in outcome.rejected]
+
+
+def failure(outcome: Outcome) -> IngestError:
+    assert outcome.failure is not None
+    return outcome.failure
 
 
 # Records
@@ -84,7 +109,7 @@ def test_a_record_holds_what_the_observation_says() -> None:
         {"Name": "city_id", "Value": "2643743"},
     ]
     shared = {"Dimensions": dimensions, "Time": str(NOW_MS), "Version": NOW_MS + 5}
-    assert records_of(observation(version=NOW_MS + 5)) == [
+    assert as_sent(observation(version=NOW_MS + 5)) == [
         {**shared, "MeasureName": "CurrentTemp", "MeasureValue": "11"},
         {**shared, "MeasureName": "Humidity", "MeasureValue": "93"},
     ]
@@ -116,19 +141,21 @@ def test_a_record_holds_what_the_observation_says() -> None:
 def test_dimensions_are_what_is_known_and_nothing_empty(
     members: dict[str, Any], expected: dict[str, str]
 ) -> None:
-    dimensions = dimensions_of(observation(**members))
-    assert {each["Name"]: each["Value"] for each in dimensions} == expected
-    assert len(dimensions) == len(expected)
+    for record in as_sent(observation(**members)):
+        dimensions = {each["Name"]: each["Value"] for each in record["Dimensions"]}
+        assert dimensions == expected
+        assert len(record["Dimensions"]) == len(expected)
 
 
 def test_text_is_varchar_and_every_number_the_common_double() -> None:
-    records = records_of(observation(values={"Condition": "Mist", "ConditionId": "701"}))
-    assert [each.get("MeasureValueType") for each in records] == ["VARCHAR", None]
+    values = {"Condition": "Mist", "ConditionId": "701", "Sunrise": "1604818000000"}
+    records = as_sent(observation(values=values))
+    assert [each.get("MeasureValueType") for each in records] == ["VARCHAR", None, None]
     assert COMMON_ATTRIBUTES == {"MeasureValueType": "DOUBLE", "TimeUnit": "MILLISECONDS"}
 
 
 def test_an_observation_without_values_has_no_record() -> None:
-    assert records_of(observation(values={})) == []
+    assert as_sent(observation(values={})) == []
 
 
 numbers = st.one_of(
@@ -164,21 +191,20 @@ def input_shape() -> Any:
     return model.operation_model("WriteRecords").input_shape
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     reply=replies,
-    place=st.sampled_from(["London", "2643743", "51.5,-0.1", "zip:SW1A,GB"]),
+    place=st.sampled_from(["London,GB", "2643743", "51.5,-0.1", "zip:SW1A,GB"]),
     version=st.integers(min_value=1, max_value=2**53),
 )
 def test_every_record_of_a_parsed_reply_is_right_without_botocores_validation(
     input_shape: Any, reply: dict[str, Any], place: str, version: int
 ) -> None:
-    where = parse_place(f"{place},GB" if place == "London" else place)
     try:
-        parsed = parse_reply(json.dumps(reply).encode(), where, tuple(MEASURES), version)
+        parsed = parse_reply(json.dumps(reply).encode(), parse_place(place), (*MEASURES,), version)
     except ReplyError:
         return
-    records = records_of(parsed)
+    records = as_sent(parsed)
     assert len(records) == len(parsed.values)
     members = {
         "DatabaseName": DATABASE,
@@ -195,134 +221,27 @@ def test_every_record_of_a_parsed_reply_is_right_without_botocores_validation(
     assert len(parse_records(COMMON_ATTRIBUTES, json.loads(json.dumps(records)))) == len(records)
 
 
-# The embedded AWS and a writer to it
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[EmbeddedAws]:
-    """One for all tests here: each makes its table anew."""
-    with EmbeddedAws(clock=lambda: NOW_S) as service:
-        yield service
-
-
-class Table:
-    """The embedded table, made anew, and writers to it."""
-
-    def __init__(self, service: EmbeddedAws) -> None:
-        self.service = service
-        self.clients: list[Any] = []
-        self.renew()
-
-    def renew(self, **retention: Any) -> None:
-        self.service.plan.clear()
-        self.service.make_table(DATABASE, TABLE, **retention)
-        self.service.forget_requests()
-
-    def writer(
-        self, table: str = TABLE, database: str = DATABASE, endpoint_url: str = ""
-    ) -> TimestreamWriter:
-        writer = TimestreamWriter(Aws(Deadline(NEVER_S), NEVER_S), database, table, endpoint_url)
-        writer.discover()
-        self.clients.append(writer._client)
-        return writer
-
-    def write(self, *records: Record) -> Outcome:
-        return self.writer().write(records)
-
-    def actions(self) -> list[str]:
-        return [request.action for request in self.service.requests]
-
-    def rows(self) -> dict[str, str]:
-        """Value by city."""
-        rows = self.service.rows(DATABASE, TABLE)
-        return {row.dimensions["city"]: row.value for row in rows}
-
-
-@pytest.fixture
-def table(service: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
-    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in service.environment().items():
-        monkeypatch.setenv(name, value)
-    table = Table(service)
-    yield table
-    for client in table.clients:
-        client.close()
-
-
-def failure(outcome: Outcome) -> IngestError:
-    assert outcome.failure is not None
-    return outcome.failure
-
-
-# Discovery
-
-
-def test_discovery_asks_once_and_writes_nothing_and_the_write_does_not_ask_again(
-    table: Table,
+def test_every_record_goes_out_with_its_own_time_dimensions_and_version(
+    site: TimestreamSite,
 ) -> None:
-    writer = table.writer()
-    assert table.actions() == ["DescribeEndpoints"]
-    assert writer.write([record(1)]) == Outcome(stored=1)
-    assert writer.write([record(2)]) == Outcome(stored=1)
-    assert table.actions() == ["DescribeEndpoints", "WriteRecords", "WriteRecords"]
+    seen = [observation(), observation("51.5,-0.1", time_ms=NOW_MS - 1000, version=NOW_MS + 7)]
+    site.ready().write(seen)
+    body = site.service.requests[-1].json
+    assert body == {
+        "DatabaseName": DATABASE,
+        "TableName": TABLE,
+        "CommonAttributes": COMMON_ATTRIBUTES,
+        "Records": [record for each in seen for record in as_sent(each)],
+    }
 
 
-def test_a_given_endpoint_is_written_to_without_discovery(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    writer = table.writer(endpoint_url=table.service.url)
-    assert table.actions() == []
-    assert writer.write([record()]) == Outcome(stored=1)
-    assert table.actions() == ["WriteRecords"]
-
-
-def test_a_client_that_is_not_ready_is_never_written_with(table: Table) -> None:
-    table.service.plan.always("DescribeEndpoints", reset())
-    writer = TimestreamWriter(Aws(Deadline(NEVER_S), NEVER_S), DATABASE, TABLE)
-    with pytest.raises(DeliveryError):
-        writer.discover()
-    with pytest.raises(AssertionError, match="discover first"):
-        writer.write([record()])
-    assert "WriteRecords" not in table.actions()
-
-
-def test_a_denied_discovery_is_told_before_anything_is_written(table: Table) -> None:
-    denied = aws_error("AccessDeniedException", "not authorized", 403)
-    table.service.plan.always("DescribeEndpoints", denied)
-    with pytest.raises(AccessError, match="timestream:DescribeEndpoints on resource"):
-        table.writer()
-    assert "WriteRecords" not in table.actions()
-
-
-def test_a_discovery_without_an_answer_is_told(table: Table) -> None:
-    table.service.plan.always("DescribeEndpoints", reset())
-    with pytest.raises(DeliveryError, match="DescribeEndpoints of Timestream in region us-east-1"):
-        table.writer()
-
-
-def test_a_refused_discovery_within_a_write_rejects_no_record(table: Table) -> None:
-    writer = table.writer()
-    moved = aws_error("InvalidEndpointException", "The endpoint has moved.", 421)
-    table.service.plan.next("WriteRecords", moved)
-    table.service.plan.always("DescribeEndpoints", aws_error("ValidationException", "bad"))
-    outcome = writer.write([record(1), record(2)])
-    assert (outcome.stored, outcome.rejected) == (0, [])
-    assert "ValidationException" in str(failure(outcome))
-
-
-# What is stored
-
-
-def test_an_observation_is_stored_as_it_was_seen(table: Table) -> None:
+def test_an_observation_is_stored_as_it_was_seen(site: TimestreamSite) -> None:
     seen = observation(values={"CurrentTemp": "11.5", "Condition": "Mist"})
-    assert table.writer().write(records_of(seen)) == Outcome(stored=2)
+    assert site.ready().write([seen]) == Outcome(stored=2)
     dimensions = {"city": "London", "country": "GB", "city_id": "2643743"}
     stored = [
         (row.dimensions, row.measure_name, row.value, row.value_type, row.time_ms, row.version)
-        for row in table.service.rows(DATABASE, TABLE)
+        for row in site.service.rows(DATABASE, TABLE)
     ]
     assert stored == [
         (dimensions, "Condition", "Mist", "VARCHAR", NOW_MS, NOW_MS),
@@ -330,231 +249,197 @@ def test_an_observation_is_stored_as_it_was_seen(table: Table) -> None:
     ]
 
 
-def test_a_hundred_records_are_one_call(table: Table) -> None:
-    assert table.write(*map(record, range(100))) == Outcome(stored=100)
-    assert table.service.count("WriteRecords") == 1
-    assert len(table.rows()) == 100
+def test_a_hundred_records_are_one_call(site: TimestreamSite) -> None:
+    writer = site.ready()
+    observations = [one(number) for number in range(100)]
+    assert sum(map(writer.size, observations)) == writer.capacity == 100
+    assert writer.write(observations) == Outcome(stored=100)
+    assert site.service.count("WriteRecords") == 1
+    assert len(site.rows()) == 100
 
 
-def test_sending_again_what_is_stored_is_harmless(table: Table) -> None:
-    table.write(record())
-    assert table.write(record()) == Outcome(stored=1)
-    assert len(table.rows()) == 1
+# Where it writes
 
 
-def test_a_call_of_which_the_end_was_not_seen_stores_once(table: Table) -> None:
-    table.service.plan.next("WriteRecords", reset_after())
-    assert table.write(record(1), record(2)) == Outcome(stored=2)
-    assert table.service.count("WriteRecords") == 2
-    assert len(table.service.rows(DATABASE, TABLE)) == 2
+def test_the_target_names_region_database_and_table(site: TimestreamSite) -> None:
+    names = {"TIMESTREAM_DATABASE": "db-1", "TIMESTREAM_TABLE": "table_1"}
+    assert site.open(settings=names).target == "us-east-1/db-1.table_1"
+    assert site.open(settings=names).name == "db-1.table_1"
+
+
+def test_without_a_region_there_is_no_writer(
+    site: TimestreamSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    site.restart()
+    with pytest.raises(SettingsError, match=r"There is no AWS region\. Set AWS_REGION .* us-"):
+        site.open()
+
+
+def test_the_regions_are_those_of_the_embedded_service_and_govcloud() -> None:
+    assert set(REGIONS) == TIMESTREAM_REGIONS | {"us-gov-west-1"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"TIMESTREAM_TABLE": "nowhere"}, {"TIMESTREAM_DATABASE": "NOWHERE"}],
+    ids=["table", "database"],
+)
+def test_a_missing_table_or_database_names_the_command_that_makes_it(
+    site: TimestreamSite, names: dict[str, str]
+) -> None:
+    writer = site.open(settings=names)
+    writer.prepare()
+    outcome = writer.write([one(0)])
+    error = failure(outcome)
+    assert (outcome.stored, outcome.rejected) == (0, [])
+    assert isinstance(error, SettingsError)
+    assert f"{writer.name} in region us-east-1" in str(error)
+    assert "ingest_weather.py setup" in str(error)
+
+
+# Answers that break off
 
 
 @pytest.mark.parametrize("sent_bytes", [0, 5, None])
-def test_an_answer_that_breaks_off_confirms_nothing(table: Table, sent_bytes: int | None) -> None:
-    table.service.plan.always("WriteRecords", truncate(sent_bytes))
-    outcome = table.write(record())
+def test_an_answer_that_breaks_off_confirms_nothing(
+    site: TimestreamSite, sent_bytes: int | None
+) -> None:
+    site.service.plan.when("WriteRecords", lambda _: truncate(sent_bytes))
+    outcome = site.ready().write([one(0)])
     assert outcome.stored == 0
-    assert isinstance(failure(outcome), DeliveryError)
-    assert table.service.count("WriteRecords") == TOTAL_ATTEMPTS
+    assert type(failure(outcome)) is DeliveryError
+    assert "the answer broke off" in str(outcome.failure)
+    assert site.service.count("WriteRecords") == ATTEMPTS
 
 
 @pytest.mark.parametrize("sent_bytes", [0, 5, None])
 def test_after_an_answer_that_breaks_off_the_records_are_sent_again(
-    table: Table, sent_bytes: int | None
+    site: TimestreamSite, sent_bytes: int | None
 ) -> None:
-    table.service.plan.next("WriteRecords", truncate(sent_bytes))
-    assert table.write(record()) == Outcome(stored=1)
-    assert table.service.count("WriteRecords") == 2
+    site.service.plan.next("WriteRecords", truncate(sent_bytes))
+    assert site.ready().write([one(0)]) == Outcome(stored=1)
+    assert site.service.count("WriteRecords") == 2
+    assert len(site.rows()) == 1
 
 
-# What is rejected
+def test_a_failure_says_table_region_and_what_aws_said(site: TimestreamSite) -> None:
+    site.always(Trouble.THROTTLED)
+    error = str(failure(site.ready().write([one(0)])))
+    assert error.startswith(
+        f"Writing to {NAME} in region us-east-1 failed: ThrottlingException: Rate exceeded. "
+    )
 
 
-def test_of_a_partial_success_the_others_are_stored(table: Table) -> None:
-    old = record(1, Time=str(NOW_MS - 48 * HOUR_MS))
-    outcome = table.write(record(0), old, record(2), record(3))
-    assert outcome.stored == 3
-    assert outcome.failure is None
-    (rejection,) = outcome.rejected
-    assert rejection.record == old
-    assert rejection.existing_version is None
-    assert "outside the time range [" in rejection.reason
-    assert sorted(table.rows()) == ["city 0", "city 2", "city 3"]
+# Rejected records
 
 
-def test_a_single_record_can_be_rejected(table: Table) -> None:
-    outcome = table.write(record(Time=str(NOW_MS - 48 * HOUR_MS)))
-    assert (outcome.stored, len(outcome.rejected), outcome.failure) == (0, 1, None)
+def rejected(*listed: object, **members: object) -> Fault:
+    """HTTP 419 with this list."""
+    members = {"RejectedRecords": list(listed), **members}
+    return aws_error("RejectedRecordsException", "some", 419, **members)
 
 
-def test_all_of_a_hundred_records_can_be_rejected(table: Table) -> None:
-    records = [record(number, Time=str(NOW_MS - 48 * HOUR_MS)) for number in range(100)]
-    outcome = table.write(*records)
-    assert outcome.stored == 0
-    assert [each.record for each in outcome.rejected] == records
-    assert table.service.count("WriteRecords") == 1
+def test_all_of_a_hundred_records_can_be_rejected(site: TimestreamSite) -> None:
+    observations = [one(number, time_ms=OLD_MS) for number in range(100)]
+    outcome = site.ready().write(observations)
+    assert (outcome.stored, outcome.failure) == (0, None)
+    assert [each.observation for each in outcome.rejected] == observations
+    assert {each.kind for each in outcome.rejected} == {Kind.TOO_OLD}
+    assert site.service.count("WriteRecords") == 1
 
 
-def test_a_lower_version_is_rejected_with_the_one_that_is_there(table: Table) -> None:
-    table.write(record())
-    outcome = table.write(record(MeasureValue="94", Version=NOW_MS - 1))
-    (rejection,) = outcome.rejected
-    assert rejection.existing_version == NOW_MS
-    assert table.rows() == {"city 0": "93"}
-
-
-def test_a_record_that_is_listed_twice_is_rejected_once(table: Table) -> None:
-    listed = [
+def test_a_record_that_is_listed_twice_is_rejected_once(site: TimestreamSite) -> None:
+    fault = rejected(
         {"RecordIndex": 2, "Reason": "first"},
         {"RecordIndex": 0, "Reason": "other"},
         {"RecordIndex": 2, "Reason": "second", "ExistingVersion": 7},
-    ]
-    rejected = aws_error("RejectedRecordsException", "some", 419, RejectedRecords=listed)
-    table.service.plan.next("WriteRecords", rejected)
-    records = [record(number) for number in range(4)]
-    outcome = table.write(*records)
+    )
+    site.service.plan.next("WriteRecords", fault)
+    outcome = site.ready().write([one(number) for number in range(4)])
     assert outcome.stored == 2
-    assert [each.record for each in outcome.rejected] == [records[0], records[2]]
+    assert cities(outcome) == ["city 0", "city 2"]
 
 
-def test_a_rejection_without_a_reason_says_so(table: Table) -> None:
-    rejected = aws_error("RejectedRecordsException", "x", 419, RejectedRecords=[{"RecordIndex": 0}])
-    table.service.plan.next("WriteRecords", rejected)
-    (rejection,) = table.write(record()).rejected
-    assert rejection.reason == "no reason given"
-
-
-def test_a_rejection_that_lists_nothing_confirms_nothing(table: Table) -> None:
-    table.service.plan.next("WriteRecords", aws_error("RejectedRecordsException", "some", 419))
-    outcome = table.write(record())
-    assert (outcome.stored, outcome.rejected) == (0, [])
-    assert isinstance(failure(outcome), DeliveryError)
-
-
-# A call refused as a whole
-
-
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(st.integers(min_value=1, max_value=100), st.sets(st.integers(0, 99), max_size=3))
-@example(1, {0})
-@example(2, {0, 1})
-@example(100, {0})
-@example(100, {99})
-@example(100, {49, 50})
-@example(7, set(range(7)))
-def test_of_a_refused_call_exactly_the_bad_records_are_rejected(
-    table: Table, count: int, positions: set[int]
+@pytest.mark.parametrize("reason", [{}, {"Reason": None}, {"Reason": " "}, {"Reason": 7}])
+def test_a_rejection_without_a_reason_says_so(
+    site: TimestreamSite, reason: dict[str, object]
 ) -> None:
-    table.renew()
-    bad = {position % count for position in positions}
-    records = [bad_record(each) if each in bad else record(each) for each in range(count)]
-    outcome = table.write(*records)
-    assert outcome.failure is None
-    assert outcome.stored == count - len(bad)
-    assert [each.record for each in outcome.rejected] == [records[each] for each in sorted(bad)]
-    assert set(table.rows()) == {f"city {each}" for each in range(count) if each not in bad}
-    assert all("Value is missing or empty" in each.reason for each in outcome.rejected)
+    site.service.plan.next("WriteRecords", rejected({"RecordIndex": 0, **reason}))
+    (rejection,) = site.ready().write([one(0)]).rejected
+    assert (rejection.reason, rejection.kind) == ("no reason given", Kind.RECORD)
 
 
-def test_one_bad_record_of_a_hundred_costs_few_calls(table: Table) -> None:
-    table.write(*map(record, range(99)), bad_record())
-    assert table.service.count("WriteRecords") <= 1 + 2 * 7  # two halves a level, 2**7 > 100
-
-
-def test_a_rejection_within_a_half_is_that_halfs_own_record(table: Table) -> None:
-    old = record(2, Time=str(NOW_MS - 48 * HOUR_MS))
-    records = [bad_record(0), record(1), old, record(3)]
-    outcome = table.write(*records)
-    assert outcome.stored == 2
-    assert [each.record for each in outcome.rejected] == [records[0], old]
-
-
-def test_a_failure_amid_the_halving_keeps_what_is_known(table: Table) -> None:
-    denied = aws_error("AccessDeniedException", "no", 403)
-    go_on = delay(0)
-    table.service.plan.next("WriteRecords", go_on, go_on, denied)
-    outcome = table.write(record(0), record(1), record(2), bad_record(3))
-    assert outcome.stored == 2
-    assert outcome.rejected == []
-    assert isinstance(failure(outcome), AccessError)
-    assert sorted(table.rows()) == ["city 0", "city 1"]
-    assert table.service.count("WriteRecords") == 3
-
-
-def test_a_failure_in_the_first_half_leaves_the_second_for_later(table: Table) -> None:
-    table.service.plan.next("WriteRecords", delay(0), aws_error("AccessDeniedException", "no", 403))
-    outcome = table.write(bad_record(0), record(1))
-    assert (outcome.stored, outcome.rejected) == (0, [])
-    assert isinstance(failure(outcome), AccessError)
-    assert table.rows() == {}
-
-
-# Failures that are no record's fault
+@pytest.mark.parametrize("version", [-1, 2**63, 1.5, "7", True, None, [7]])
+def test_an_existing_version_that_can_be_none_is_not_believed(
+    site: TimestreamSite, version: object
+) -> None:
+    listed = {"RecordIndex": 0, "Reason": "no", "ExistingVersion": version}
+    site.service.plan.next("WriteRecords", rejected(listed))
+    (rejection,) = site.ready().write([one(0)]).rejected
+    assert (rejection.existing_version, rejection.kind) == (None, Kind.RECORD)
 
 
 @pytest.mark.parametrize(
-    ("database", "table_name"), [(DATABASE, "nowhere"), ("NOWHERE", TABLE)], ids=["table", "db"]
-)
-def test_a_missing_table_or_database_names_the_command_that_makes_it(
-    table: Table, database: str, table_name: str
-) -> None:
-    outcome = table.writer(table_name, database).write([record()])
-    error = failure(outcome)
-    assert (outcome.stored, outcome.rejected) == (0, [])
-    assert isinstance(error, SettingsError)
-    assert f"{database}.{table_name}" in str(error)
-    assert "region us-east-1" in str(error)
-    assert "ingest_weather.py setup" in str(error)
-
-
-@pytest.mark.parametrize(
-    "fault",
+    "listed",
     [
-        pytest.param(aws_error("ThrottlingException", "slow", 429), id="throttled"),
-        pytest.param(answer(503), id="503"),
-        pytest.param(reset(), id="reset"),
+        pytest.param([], id="empty"),
+        pytest.param(None, id="null"),
+        pytest.param(7, id="a number"),
+        pytest.param("all", id="a text"),
+        pytest.param({"RecordIndex": 0}, id="not in a list"),
+        pytest.param([None], id="of nothing"),
+        pytest.param(["0"], id="of texts"),
+        pytest.param([[0]], id="of lists"),
+        pytest.param([{}], id="without a number"),
+        pytest.param([{"RecordIndex": None}], id="of null"),
+        pytest.param([{"RecordIndex": "0"}], id="of a number in quotes"),
+        pytest.param([{"RecordIndex": 0.0}], id="of a fraction"),
+        pytest.param([{"RecordIndex": True}], id="of true"),
+        pytest.param([{"RecordIndex": -1}], id="before the first"),
+        pytest.param([{"RecordIndex": 2}], id="after the last"),
+        pytest.param([{"RecordIndex": 2**70}], id="far beyond"),
+        pytest.param([{"RecordIndex": 0}, {"RecordIndex": 2}], id="one of two is wrong"),
     ],
 )
-def test_a_service_that_cannot_now_leaves_all_records_for_later(table: Table, fault: Fault) -> None:
-    table.service.plan.always("WriteRecords", fault)
-    outcome = table.write(record(1), record(2))
-    assert (outcome.stored, outcome.rejected) == (0, [])
-    assert isinstance(failure(outcome), DeliveryError)
-    assert str(failure(outcome)).startswith(f"Writing to {DATABASE}.{TABLE} in region us-east-1")
-    assert table.service.count("WriteRecords") == 3
-
-
-def test_a_bug_is_not_taken_for_a_failure_of_aws(
-    table: Table, monkeypatch: pytest.MonkeyPatch
+def test_a_list_of_rejections_that_does_not_fit_the_call_confirms_nothing(
+    site: TimestreamSite, listed: object
 ) -> None:
-    writer = table.writer()
-
-    def broken(**_: object) -> None:
-        raise KeyError("a bug")
-
-    monkeypatch.setattr(writer._client, "write_records", broken)
-    with pytest.raises(KeyError):
-        writer.write([record()])
+    site.service.plan.always("WriteRecords", rejected(RejectedRecords=listed))
+    outcome = site.ready().write([one(0), one(1)])
+    assert (outcome.stored, outcome.rejected) == (0, [])
+    assert type(failure(outcome)) is DeliveryError
+    assert site.service.count("WriteRecords") == 1
 
 
-def test_every_record_goes_out_with_its_own_time_dimensions_and_version(table: Table) -> None:
-    sent: list[Request] = []
+odd_json = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-3, 5), st.floats(0, 3), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(
+            st.sampled_from(["RecordIndex", "Reason", "ExistingVersion", "x"]), inner, max_size=4
+        ),
+    ),
+    max_leaves=8,
+)
 
-    def note(request: Request) -> None:
-        sent.append(request)
 
-    table.service.plan.when("WriteRecords", note)
-    table.write(record(1), record(2))
-    body = sent[0].json
-    assert body["CommonAttributes"] == COMMON_ATTRIBUTES
-    assert body["Records"] == [record(1), record(2)]
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(odd_json)
+def test_whatever_is_listed_every_value_is_counted_once(
+    site: TimestreamSite, listed: object
+) -> None:
+    site.renew()
+    site.service.plan.next("WriteRecords", rejected(RejectedRecords=listed))
+    outcome = site.ready().write([one(0), one(1)])
+    if outcome.failure:
+        assert (outcome.stored, outcome.rejected) == (0, [])
+    else:
+        assert outcome.stored + len(outcome.rejected) == 2
+        assert len(set(cities(outcome))) == len(outcome.rejected)
 
 
-# A rejection, as a person reads it
-
-TARGET = f"{DATABASE}.{TABLE}"
 OLD = "The record timestamp is outside the time range [2020-11-08T23:00, 2020-11-09T00:15) of "
 LOWER = (
     "The record version 2 is lower than the existing version 200. "
@@ -562,27 +447,219 @@ LOWER = (
 )
 SAME = (
     "A record already exists with the same time, dimensions, measure name, and record version. "
-    "A higher record version must be specified in order to update the measure value."
+    "A higher record version must be specified in order to update the measure value. "
+    "Specifying record version is supported by the latest SDKs."
 )
 
 
-def london_record(**members: Any) -> Record:
-    made = observation(time_ms=1604870976000, values={"Humidity": "93"})
-    changed: Any = {**records_of(made)[0], **members}
-    return changed  # type: ignore[no-any-return]
+@pytest.mark.parametrize(
+    ("reason", "time_ms", "existing_version", "kind"),
+    [
+        (OLD + "the memory store.", NOW_MS, None, Kind.TOO_OLD),
+        (OLD + "the data ingestion window.", NOW_MS, None, Kind.TOO_OLD),
+        (OLD + "the memory store.", NOW_MS + HOUR_MS, None, Kind.IN_FUTURE),
+        (OLD + "the data ingestion window.", NOW_MS + HOUR_MS, None, Kind.IN_FUTURE),
+        (SAME, NOW_MS, None, Kind.OLDER_VERSION),
+        (LOWER, NOW_MS, 200, Kind.OLDER_VERSION),
+        ("Something new.", NOW_MS, 200, Kind.OLDER_VERSION),
+        ("A required partition key is missing from the record.", NOW_MS, None, Kind.SCHEMA),
+        (
+            "The measure value type DOUBLE does not match the type BIGINT that the measure has.",
+            NOW_MS,
+            None,
+            Kind.SCHEMA,
+        ),
+        ("The dimensions' names and values exceed 2048 bytes.", NOW_MS, None, Kind.RECORD),
+        ("The measure name is longer than 256 bytes.", NOW_MS, None, Kind.RECORD),
+        ("Something new.", NOW_MS, None, Kind.RECORD),
+    ],
+)
+def test_the_kind_of_a_rejection_is_in_its_reason(
+    site: TimestreamSite, reason: str, time_ms: int, existing_version: int | None, kind: Kind
+) -> None:
+    listed = {"RecordIndex": 0, "Reason": reason, "ExistingVersion": existing_version}
+    site.service.plan.next("WriteRecords", rejected(listed))
+    (rejection,) = site.ready().write([one(0, time_ms=time_ms)]).rejected
+    assert rejection == Rejection(
+        one(0, time_ms=time_ms), "Humidity", kind, reason, existing_version
+    )
 
 
-def rejection(reason: str, existing_version: int | None = None, **members: Any) -> Rejection:
-    return Rejection(london_record(**members), reason, existing_version)
+def test_the_future_is_measured_from_the_fetch(
+    site: TimestreamSite,
+) -> None:
+    listed = {"RecordIndex": 0, "Reason": OLD + "the memory store."}
+    site.service.plan.next("WriteRecords", rejected(listed))
+    ahead = one(0, time_ms=OLD_MS, version=OLD_MS - HOUR_MS)
+    (rejection,) = site.ready().write([ahead]).rejected
+    assert rejection.kind == Kind.IN_FUTURE
 
 
-def described(*rejections: Rejection, stored: int = 0) -> list[str]:
-    text = describe_rejections(Outcome(stored, list(rejections)), TARGET, NOW_MS)
-    return text.split("\n")
+# Calls that are refused as a whole
 
 
-def test_a_rejection_reads_as_documented() -> None:
-    assert described(rejection(OLD + "the memory store."), stored=3) == [
+def test_a_rejection_within_a_half_is_that_halfs_own_record(site: TimestreamSite) -> None:
+    outcome = site.ready().write([bad(0), one(1), one(2, time_ms=OLD_MS), one(3)])
+    assert (outcome.stored, outcome.failure) == (2, None)
+    assert cities(outcome) == ["city 0", "city 2"]
+    assert [each.kind for each in outcome.rejected] == [Kind.RECORD, Kind.TOO_OLD]
+
+
+def test_a_bad_record_takes_nothing_of_its_own_observation_with_it(site: TimestreamSite) -> None:
+    outcome = site.ready().write([spoilt("London")])
+    assert [each.measure for each in outcome.rejected] == ["Humidity"]
+    assert outcome.stored == 1
+
+
+def test_a_failure_during_the_halving_keeps_what_is_known(site: TimestreamSite) -> None:
+    denied, go_on = aws_error("AccessDeniedException", "no", 403), delay(0)
+    site.service.plan.next("WriteRecords", go_on, go_on, denied)
+    outcome = site.ready().write([one(0), one(1), one(2), bad(3)])
+    assert outcome.stored == 2
+    assert outcome.rejected == []
+    assert isinstance(failure(outcome), AccessError)
+    assert sorted(city for city, _, _ in site.rows()) == ["city 0", "city 1"]
+    assert site.service.count("WriteRecords") == 3
+
+
+def test_a_failure_in_the_first_half_leaves_the_second_for_later(site: TimestreamSite) -> None:
+    denied = aws_error("AccessDeniedException", "no", 403)
+    site.service.plan.next("WriteRecords", delay(0), denied)
+    outcome = site.ready().write([bad(0), one(1)])
+    assert (outcome.stored, outcome.rejected) == (0, [])
+    assert isinstance(failure(outcome), AccessError)
+    assert site.rows() == {}
+
+
+def test_what_was_rejected_before_a_failure_is_left_pending_with_the_rest(
+    site: TimestreamSite,
+) -> None:
+    denied, go_on = aws_error("AccessDeniedException", "no", 403), delay(0)
+    site.service.plan.next("WriteRecords", go_on, go_on, denied)
+    outcome = site.ready().write([bad(0), one(1)])
+    assert (outcome.stored, outcome.rejected) == (0, [])
+    assert isinstance(failure(outcome), AccessError)
+
+
+def refusing(message: str) -> Fault:
+    return aws_error("ValidationException", message)
+
+
+def test_a_reason_that_every_record_meets_is_not_their_fault(site: TimestreamSite) -> None:
+    site.service.plan.when("WriteRecords", lambda _: refusing("The account is being closed"))
+    outcome = site.ready().write([one(number) for number in range(100)])
+    assert (outcome.stored, outcome.rejected) == (0, [])
+    assert type(failure(outcome)) is SettingsError
+    assert "ValidationException: The account is being closed." in str(outcome.failure)
+    # Halves of 50, 25, 12, 6, 3 and 1; then the two next to that one, and one of these.
+    assert site.service.count("WriteRecords") == 1 + 6 + 2
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid time for record.",
+        "The dimension name is invalid.",
+        "MeasureValue is not a DOUBLE.",
+        "A value is too long.",
+    ],
+)
+def test_a_reason_that_speaks_of_the_record_is_always_the_records_own(
+    site: TimestreamSite, message: str
+) -> None:
+    site.service.plan.when("WriteRecords", lambda _: refusing(message))
+    outcome = site.ready().write([one(number) for number in range(4)])
+    assert (outcome.stored, outcome.failure) == (0, None)
+    assert [(each.reason, each.kind) for each in outcome.rejected] == [(message, Kind.RECORD)] * 4
+
+
+def test_a_reason_that_one_observation_alone_meets_is_its_own(site: TimestreamSite) -> None:
+    def refuse(request: Request) -> Fault | None:
+        names = [each["Dimensions"][0]["Value"] for each in request.json["Records"]]
+        return refusing("No such thing.") if "Bad" in names else None
+
+    site.service.plan.when("WriteRecords", refuse)
+    outcome = site.ready().write([seen_in("Good"), seen_in("Bad"), seen_in("Better")])
+    assert (outcome.stored, outcome.failure) == (4, None)
+    assert cities(outcome) == ["Bad", "Bad"]
+    assert site.rows() == texts_of([seen_in("Good"), seen_in("Better")])
+
+
+def test_single_records_that_are_refused_for_different_reasons_are_each_rejected(
+    site: TimestreamSite,
+) -> None:
+    def refuse(request: Request) -> Fault:
+        first = request.json["Records"][0]["Dimensions"][0]["Value"]
+        return refusing(f"No {first}.")
+
+    site.service.plan.when("WriteRecords", refuse)
+    outcome = site.ready().write([one(0), one(1)])
+    assert [each.reason for each in outcome.rejected] == ["No city 0.", "No city 1."]
+
+
+# Bugs
+
+
+def test_a_bug_in_a_call_is_not_taken_for_a_failure_of_aws(
+    site: TimestreamSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = site.ready()
+
+    def broken(**_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(writer._client, "write_records", broken)
+    with pytest.raises(KeyError):
+        writer.write([one(0)])
+
+
+def test_a_bug_in_a_handler_that_botocore_calls_is_not_taken_for_a_failure_of_aws(
+    site: TimestreamSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """botocore's own frames are in its traceback."""
+    writer = site.ready()
+    sent = as_sent(one(0))
+    sent[0]["Version"] = {7}  # no JSON
+    monkeypatch.setattr(timestream_writer, "as_sent", lambda _: sent)
+    with pytest.raises(TypeError):
+        writer.write([one(0)])
+
+
+# Errors, as the commands say them
+
+
+def test_an_error_of_ours_stays_as_it_is() -> None:
+    ours = DeliveryError("Looking up failed.")
+    assert timestream_error(ours, "Writing", "eu-west-2") is ours
+
+
+# A rejection, as a person reads it
+
+
+@pytest.fixture(scope="module")
+def writer(standing_site: TimestreamSite) -> TimestreamWriter:
+    return standing_site.open()
+
+
+def london(**members: Any) -> Observation:
+    return observation(**{"time_ms": 1604870976000, "values": {"Humidity": "93"}, **members})
+
+
+def rejection(
+    reason: str,
+    kind: Kind = Kind.TOO_OLD,
+    existing_version: int | None = None,
+    **members: Any,
+) -> Rejection:
+    return Rejection(london(**members), "Humidity", kind, reason, existing_version)
+
+
+def described(writer: TimestreamWriter, *rejections: Rejection, stored: int = 0) -> list[str]:
+    return describe_rejections(Outcome(stored, list(rejections)), writer).split("\n")
+
+
+def test_a_rejection_reads_as_documented(writer: TimestreamWriter) -> None:
+    assert described(writer, rejection(OLD + "the memory store."), stored=3) == [
         (
             "Timestream rejected 1 of 4 records for "
             "TIMESTREAM-DEMO.london_weather_information (3 stored):"
@@ -598,72 +675,79 @@ def test_a_rejection_reads_as_documented() -> None:
     ]
 
 
-def test_a_single_record_is_not_called_records() -> None:
-    first = described(rejection("x"))[0]
-    assert first == f"Timestream rejected 1 of 1 record for {TARGET} (0 stored):"
+def test_a_single_record_is_not_called_records(writer: TimestreamWriter) -> None:
+    first = described(writer, rejection("x"))[0]
+    assert first == f"Timestream rejected 1 of 1 record for {NAME} (0 stored):"
 
 
-def test_a_hundred_rejections_of_one_kind_share_one_hint() -> None:
-    many = [rejection(OLD + "the memory store.", MeasureValue=str(number)) for number in range(100)]
-    lines = described(*many)
-    assert lines[0] == f"Timestream rejected 100 of 100 records for {TARGET} (0 stored):"
+def test_a_hundred_rejections_of_one_kind_share_one_advice(writer: TimestreamWriter) -> None:
+    many = [rejection(OLD, values={"Humidity": str(number)}) for number in range(100)]
+    lines = described(writer, *many)
+    assert lines[0] == f"Timestream rejected 100 of 100 records for {NAME} (0 stored):"
     assert [line.split("=")[1].split()[0] for line in lines[1:101]] == [str(n) for n in range(100)]
     assert len(lines) == 102
 
 
-def test_rejections_of_two_kinds_each_have_their_hint() -> None:
-    lines = described(rejection(OLD + "the memory store."), rejection(SAME))
+def test_rejections_of_two_kinds_each_have_their_advice(writer: TimestreamWriter) -> None:
+    lines = described(writer, rejection(OLD), rejection(SAME, Kind.OLDER_VERSION))
     assert len(lines) == 5
     assert "older than the table's memory store" in lines[2]
     assert "another value" in lines[4]
 
 
-FUTURE = str(NOW_MS + HOUR_MS)
+def test_every_kind_has_an_advice_of_its_own() -> None:
+    assert list(ADVICE) == list(Kind)
+    assert len(set(ADVICE.values())) == len(Kind)
 
 
-@pytest.mark.parametrize(
-    ("reason", "members", "start"),
-    [
-        (OLD + "the memory store.", {}, "The observation is older than"),
-        (OLD + "the data ingestion window.", {}, "The observation is older than"),
-        (OLD + "the memory store.", {"Time": FUTURE}, "The observation lies in the future"),
-        (OLD + "the data ingestion window.", {"Time": FUTURE}, "The observation lies in the fut"),
-        (SAME, {}, "The table holds another value"),
-        (LOWER, {}, "The table holds another value"),
-        ("The dimensions' names and values exceed 2048 bytes.", {}, "The record itself"),
-        ("no reason given", {}, "The record itself"),
-    ],
-)
-def test_the_hint_fits_the_reason(reason: str, members: dict[str, Any], start: str) -> None:
-    assert hint(rejection(reason, **members), NOW_MS).startswith(start)
+def test_an_existing_version_that_the_reason_does_not_name_is_added(
+    writer: TimestreamWriter,
+) -> None:
+    line = described(writer, rejection(SAME, Kind.OLDER_VERSION, 200))[1]
+    assert line.endswith(f"{SAME} (existing version: 200)")
 
 
-def test_an_existing_version_that_the_reason_does_not_name_is_added() -> None:
-    assert described(rejection(SAME, 200))[1].endswith(f"{SAME} (existing version: 200)")
+def test_an_existing_version_that_the_reason_names_is_not_repeated(
+    writer: TimestreamWriter,
+) -> None:
+    line = described(writer, rejection(LOWER, Kind.OLDER_VERSION, 200))[1]
+    assert line.endswith(LOWER)
 
 
-def test_an_existing_version_that_the_reason_names_is_not_repeated() -> None:
-    assert described(rejection(LOWER, 200))[1].endswith(LOWER)
-
-
-def test_the_embedded_services_own_rejections_get_their_hints(table: Table) -> None:
-    table.write(record(0))
-    words = ("older than", "in the future", "another value", "The record itself")
-    outcome = table.write(
-        record(1, Time=str(NOW_MS - 48 * HOUR_MS)),
-        record(2, Time=FUTURE),
-        record(0, MeasureValue="1"),
-        bad_record(4),
+def test_the_embedded_services_own_rejections_get_their_advice(site: TimestreamSite) -> None:
+    writer = site.ready()
+    writer.write([one(0)])
+    site.holds_another_type("Pressure")
+    starts = (
+        "The observation is older than",
+        "The observation lies in the future",
+        "The table holds another value",
+        "The table holds this measure with another type",
+        "The record itself",
     )
-    for each, expected in zip(outcome.rejected, words, strict=True):
-        assert expected in hint(each, NOW_MS)
+    outcome = writer.write(
+        [
+            one(1, time_ms=OLD_MS),
+            one(2, time_ms=NOW_MS + HOUR_MS),
+            one(0, values={"Humidity": "1"}),
+            seen_with("city 3", {"Pressure": "999"}),
+            bad(4),
+        ]
+    )
+    for each, start in zip(outcome.rejected, starts, strict=True):
+        assert writer.advice(each).startswith(start)
 
 
-def test_control_characters_do_not_reach_the_terminal() -> None:
+def test_control_characters_do_not_reach_the_terminal(writer: TimestreamWriter) -> None:
     evil = "\x1b[2J\x1b]0;owned\x07\r\n\u202eLondon\x9b1m"
-    dimensions = dimensions_of(observation(city=evil, country="\x1b"))
-    rejected = rejection(f"no {evil}", Dimensions=dimensions, MeasureValue=evil)
-    lines = described(rejected)
+    said = rejection(f"no {evil}", city=evil, country="\x1b", values={"Humidity": evil})
+    lines = described(writer, said)
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)
-    assert describe_record(rejected.record).isprintable()
+
+
+def test_a_reason_is_kept_on_one_line(site: TimestreamSite) -> None:
+    listed = {"RecordIndex": 0, "Reason": "first\r\n\x1b[2Jsecond"}
+    site.service.plan.next("WriteRecords", rejected(listed))
+    (said,) = site.ready().write([one(0)]).rejected
+    assert said.reason.isprintable()

@@ -1,0 +1,106 @@
+"""What commands ask of an AWS account: one operation at a time, in time, named in its errors."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ingest.aws.errors import answer_of
+from ingest.aws.session import Aws
+from ingest.deadline import Deadline, Task
+from ingest.errors import DeliveryError, IngestError
+from timestream_writer import timestream_error
+
+# Codes of errors that answer the question: it is not there, or it is there already.
+ABSENT = "ResourceNotFoundException"
+CONFLICT = "ConflictException"
+
+
+class Account:
+    """The account that the credentials belong to, in one region.
+
+    deadline: that of one operation, from now.
+    endpoint_url: of Timestream, "" to look it up.
+    """
+
+    def __init__(self, aws: Aws, deadline: Callable[[], Deadline]) -> None:
+        self.aws = aws
+        self._deadline = deadline
+        self.endpoint_url = ""
+
+    @property
+    def region(self) -> str:
+        return self.aws.region
+
+    def identity(self) -> tuple[str, str]:
+        """The account's number, and the ARN of whoever the credentials belong to."""
+        answer = self.ask("sts:GetCallerIdentity", "Asking STS who this is")
+        return member(answer, "Account"), member(answer, "Arn")
+
+    def ask(self, action: str, doing: str, tolerated: str = "", **parameters: Any) -> Any:  # noqa: ANN401
+        """The operation's answer; None for an error with the code that is tolerated.
+
+        action: as IAM names it. Raises IngestError, with botocore's as its cause.
+        """
+
+        def bounded() -> Any:  # noqa: ANN401
+            with self.aws.within(deadline):
+                return self._operation(action)(**parameters)
+
+        deadline = self._deadline()
+        try:
+            return Task(bounded, f"before {action} was answered").result(deadline)
+        except IngestError:
+            raise
+        except Exception as error:
+            if tolerated and tolerated == code_of(error):
+                return None
+            what = f"{doing} in region {self.region} ({action})"
+            raise timestream_error(error, what, self.region) from error
+
+    def _operation(self, action: str) -> Callable[..., Any]:
+        from botocore import xform_name
+
+        service, _, name = action.partition(":")
+        if service == "sts":
+            return self.aws.caller_identity
+        client: object = self.aws.secrets_manager()
+        if service == "timestream":
+            client = self.aws.timestream_write(self.endpoint_url)
+        operation: Callable[..., Any] = getattr(client, xform_name(name))
+        return operation
+
+
+def code_of(error: BaseException | None) -> str:
+    """The service's own, "" if it gave none."""
+    return str(answer_of(error).get("Error", {}).get("Code", ""))
+
+
+def member(answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  (botocore's answers)
+    """botocore takes a body that breaks off for an answer without members."""
+    if not answer.get(name):
+        raise DeliveryError(f"AWS's answer broke off: it has no {name}. Try again.")
+    return answer[name]
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long a table keeps what, and whether it takes what is older than its memory store."""
+
+    memory_hours: int
+    magnetic_days: int
+    magnetic_writes: bool
+
+    @staticmethod
+    def of(described: Mapping[str, Any]) -> "Retention":
+        """described: the table, as DescribeTable has it."""
+        kept = described.get("RetentionProperties") or {}
+        magnetic = described.get("MagneticStoreWriteProperties") or {}
+        return Retention(
+            kept.get("MemoryStoreRetentionPeriodInHours", 0),
+            kept.get("MagneticStoreRetentionPeriodInDays", 0),
+            bool(magnetic.get("EnableMagneticStoreWrites")),
+        )
+
+    def __str__(self) -> str:
+        kept = f"memory {self.memory_hours} h, magnetic {self.magnetic_days} d"
+        return f"{kept}, magnetic writes {'on' if self.magnetic_writes else 'off'}"

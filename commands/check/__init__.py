@@ -1,0 +1,96 @@
+"""Everything that a run needs, gone through: `ingest_weather.py check`. It changes nothing."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from commands.check.checks import findings
+from commands.check.findings import OK, UNKNOWN, Finding, show, show_result
+from commands.check.known import Known
+from commands.command_line import settings_of, statuses
+from commands.terminal import interruptible
+from ingest.settings import read_sources
+
+__all__ = ["main", "make_parser"]
+
+DESCRIPTION = """\
+Go through everything that a run needs. Each thing is one line: a mark, its
+name, the fact that was measured and, if something is wrong, what to do next.
+All of it is gone through, also after a failure; what depends on something that
+failed says so. Nothing is written: not to AWS, not to the journal, not to the
+crontab. One place's weather is asked for, which counts as one call."""
+
+EPILOG = """\
+what is looked at, in this order:
+  settings      read and complete, and which are set where, without their values
+  credentials   whose they are, by STS
+  secret        it is there, and which settings it holds
+  API key       the current weather of the first configured place, as the proof
+  place         OpenWeatherMap knows that place, and what it takes it for
+  region        Timestream for LiveAnalytics runs there
+  discovery     which cell takes the writes, unless TIMESTREAM_ENDPOINT_URL does
+  GetSecretValue, DescribeEndpoints, DescribeDatabase, DescribeTable,
+  WriteRecords
+                IAM allows it. WriteRecords is tried with a record that no table
+                takes, so that nothing is stored. A run does without the two
+                Describe... of database and table.
+  table         it is there, and ACTIVE
+  retention     the weather's last observation, and the oldest that is pending,
+                are not too old for it
+  journal, pending, rejected, run lock
+                it is sound and has room, what waits in it, who holds the lock
+  clock         within a minute of AWS's and of OpenWeatherMap's
+  cron          this user's crontab runs this very program
+  last runs     how the last ten ended, and how long ago
+
+marks:
+  ok    as it should be
+  warn  a run works, and still you may want to know; does not count as a failure
+  FAIL  a run would fail, or data wait for a decision
+  -     not checked, or not needed
+On a terminal they are coloured ticks and crosses, unless NO_COLOR is set.
+
+--json prints {"checks": [...], "status": N}; each check has name, ok (true,
+false, or null if it was not checked), warning, fact, next_step and status.
+
+Each call may take WEATHER_TIMEOUT_SECONDS, and all of them together
+WEATHER_DEADLINE_SECONDS: a service that hangs does not hang this.
+
+examples:
+  ingest_weather.py check
+      All of it.
+  ingest_weather.py --env-file /etc/weather.env check
+      With the settings of another file.
+  ingest_weather.py -q check
+      Only what is wrong or doubtful: nothing is printed if all is well. From
+      cron, once a day, it mails what the runs themselves do not notice.
+  ingest_weather.py check --json | jq -r '.checks[] | select(.ok == false).fact'
+      The facts of what failed."""
+
+
+def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
+    """Returns the status of what to act on first. overall: the options in front of the command."""
+    as_json = make_parser().parse_args(arguments).json or overall.json
+    quiet = overall.quiet
+    sources = read_sources(os.environ, overall.env_file, settings_of(overall))
+    sources.export_aws()
+    found: list[Finding] = []
+    with interruptible("SIGINT ended the check."):
+        for finding in findings(Known(sources, overall.log.redact)):
+            found.append(finding)
+            if not as_json and not (quiet and finding.mark in (OK, UNKNOWN)):
+                show(finding.lines())
+    return show_result(found, as_json=as_json, quiet=quiet)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command's own options."""
+    parser = argparse.ArgumentParser(
+        prog="ingest_weather.py check",
+        usage="ingest_weather.py [--env-file FILE] [--place PLACE] [-q] check [--json]",
+        description=DESCRIPTION,
+        epilog=f"{EPILOG}\n\nexit statuses, as of a run that meets the same:\n{statuses()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, see below")
+    return parser

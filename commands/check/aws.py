@@ -1,0 +1,224 @@
+"""What `check` asks of AWS: whose credentials, the secret, the region, the cell, permissions and
+the table. Nothing is written there."""
+
+import time
+from urllib.parse import urlsplit
+
+from commands.aws import ABSENT, Account, Retention, code_of
+from commands.check.findings import FAILED, NETWORK, OK, UNKNOWN, WARNING, Finding, NeedError
+from commands.check.known import Known
+from commands.check.local import journal_facts
+from commands.terminal import ago, plural
+from ingest.aws.session import Aws
+from ingest.deadline import epoch_ms
+from ingest.errors import AccessError, DeliveryError, IngestError, Status
+from ingest.settings import DECLARED
+from ingest.settings.secret import fetch_secret
+from timestream_writer import REGION_HELP, REGIONS, ClosedAccountError
+
+READ_VALUE = "secretsmanager:GetSecretValue"
+DISCOVER = "timestream:DescribeEndpoints"
+SEE_DATABASE = "timestream:DescribeDatabase"
+SEE_TABLE = "timestream:DescribeTable"
+WRITE = "timestream:WriteRecords"
+
+MAKE_IT = "Make it: ingest_weather.py setup"
+ALLOW_IT = "Allow it to this user or role; the policy: ingest_weather.py setup --print-iam-policy"
+
+# Errors of a service that went on to look at what it was asked: who asks had been settled before.
+REFUSALS = (ABSENT, "ValidationException", "RejectedRecordsException")
+
+# A record that cannot be stored, for two reasons: its value is not a number, and its time (the
+# year 2200) lies beyond what a table takes. It fits the API's model, so that nothing refuses it
+# before it is known who asks and whether they may: an empty list of records might be.
+IMPOSSIBLE_RECORD = {
+    "Dimensions": [{"Name": "check", "Value": "permissions"}],
+    "MeasureName": "check",
+    "MeasureValue": "not a number",
+    "MeasureValueType": "DOUBLE",
+    "Time": "7258118400000",
+    "TimeUnit": "MILLISECONDS",
+    "Version": 1,
+}
+
+
+def credentials(known: Known) -> Finding:
+    """Whose they are. STS asks no permission, but a private subnet may have no way to it."""
+    aws = Aws(known.redact, known.timeout_s)
+    known.account = Account(aws, known.one_call)
+    known.region = aws.region
+    aws.on_answer(known.clock.hear_aws)
+    del known.lacking["AWS session"]
+    if not known.region:
+        raise NeedError("the region")
+    try:
+        number, arn = known.account.identity()
+    except DeliveryError as error:
+        step = "A run does not ask STS: if all below is well, there is nothing to do."
+        return Finding(WARNING, f"whose they are is not known: {error}", step)
+    return Finding(OK, f"account {number}, {arn}")
+
+
+def secret(known: Known) -> Finding:
+    """Read it; the finding names those of its members that are used."""
+    secret_id = known.sources.text("WEATHER_SECRET_ID")
+    if not secret_id:
+        return Finding(UNKNOWN, "none is read: WEATHER_SECRET_ID is empty")
+    known.require("credentials")
+    try:
+        texts = fetch_secret(known.account.aws, secret_id, known.one_call())
+    except IngestError as error:
+        known.replies[READ_VALUE] = error
+        if _code(error) != ABSENT:
+            raise
+        fact = f"there is no secret {secret_id!r} in region {known.region}"
+        step = f"{MAKE_IT} (or check WEATHER_SECRET_ID and AWS_REGION)"
+        return Finding(FAILED, fact, step, Status.CONFIG)
+    known.replies[READ_VALUE] = texts
+    known.sources = known.sources.with_secret(secret_id, texts)
+    known.redact.add(*known.sources.secrets())
+    # The secret may hold another one.
+    known.deadline.seconds = known.sources.seconds("WEATHER_DEADLINE_SECONDS")
+    used = [name for name in DECLARED if name in texts]
+    unused = len(texts) - len(used)
+    more = f" ({plural(unused, 'other member')} not used)" if unused else ""
+    return Finding(OK, f"{secret_id!r} holds {', '.join(used) or 'no setting'}{more}")
+
+
+def region(known: Known) -> Finding:
+    if not known.region:
+        return Finding(FAILED, "none is set", REGION_HELP, Status.CONFIG)
+    told = known.region
+    named = [name for name in ("AWS_REGION", "AWS_DEFAULT_REGION") if known.source_of(name)]
+    if named:
+        told = f"{told} ({named[0]} from {known.source_of(named[0])})"
+    if known.region in REGIONS:
+        return Finding(OK, f"{told}, where Timestream for LiveAnalytics runs")
+    fact = f"{told} has no Timestream for LiveAnalytics"
+    return Finding(FAILED, fact, REGION_HELP, Status.CONFIG)
+
+
+def discovery(known: Known) -> Finding:
+    """Which cell takes the writes, and how quickly that was known."""
+    known.account.endpoint_url = url = known.sources.text("TIMESTREAM_ENDPOINT_URL")
+    if url:
+        host = urlsplit(url).netloc
+        return Finding(UNKNOWN, f"skipped: TIMESTREAM_ENDPOINT_URL names {host}")
+    started = time.perf_counter()
+    reply = known.ask(DISCOVER, "Looking up Timestream's endpoint")
+    took_ms = (time.perf_counter() - started) * 1000
+    if isinstance(reply, IngestError):
+        raise reply
+    endpoints = reply.get("Endpoints")
+    if not endpoints:
+        raise DeliveryError(f"DescribeEndpoints named no endpoint. {NETWORK}")
+    return Finding(OK, f"{endpoints[0].get('Address', '?')}, in {took_ms:.0f} ms")
+
+
+def describe_database(known: Known) -> Finding:
+    database, _ = known.table_names
+    known.ask(SEE_DATABASE, f"Looking at the database {database}", DatabaseName=database)
+    return permission(known, SEE_DATABASE)
+
+
+def describe_table(known: Known) -> Finding:
+    database, table = known.table_names
+    doing = f"Looking at the table {database}.{table}"
+    known.ask(SEE_TABLE, doing, DatabaseName=database, TableName=table)
+    return permission(known, SEE_TABLE)
+
+
+def write_records(known: Known) -> Finding:
+    """Tried with a record that no table takes, so that nothing is stored."""
+    if _code(known.replies[SEE_TABLE]) == ABSENT:
+        raise NeedError("a table")
+    database, table = known.table_names
+    parameters = {"DatabaseName": database, "TableName": table, "Records": [IMPOSSIBLE_RECORD]}
+    reply = known.ask(WRITE, f"Writing to {database}.{table}", **parameters)
+    if not isinstance(reply, IngestError):
+        fact = f"{WRITE} is allowed, but the refusal that was expected did not come"
+        step = f"Look for a measure called check in the table. {NETWORK}"
+        return Finding(WARNING, fact, step)
+    if _code(reply) in REFUSALS:
+        return Finding(OK, f"{WRITE} is allowed (a record that no table takes was refused)")
+    if isinstance(reply, AccessError):
+        return _denied(WRITE, reply)
+    raise reply
+
+
+def permission(known: Known, action: str, other: str = "") -> Finding:
+    """By what the action has answered. other: what is lacking if it was not tried."""
+    reply = known.replies.get(action)
+    if reply is None:
+        raise NeedError(other)
+    if not isinstance(reply, IngestError) or _code(reply) in REFUSALS:
+        return Finding(OK, f"{action} is allowed")
+    if not isinstance(reply, AccessError):
+        return Finding(UNKNOWN, f"not tested: {action} got no answer that would tell")
+    if action in (SEE_DATABASE, SEE_TABLE):
+        return Finding(UNKNOWN, f"{action} is denied; a run does not need it")
+    return _denied(action, reply)
+
+
+def _denied(action: str, error: AccessError) -> Finding:
+    code = _code(error)
+    if code and "AccessDenied" not in code:  # who asks is refused, not the action
+        raise NeedError("credentials")
+    if isinstance(error, ClosedAccountError):
+        raise error
+    return Finding(FAILED, f"{action} is denied", ALLOW_IT, Status.NOPERM)
+
+
+def _code(reply: object) -> str:
+    return code_of(reply.__cause__) if isinstance(reply, IngestError) else ""
+
+
+def table(known: Known) -> Finding:
+    """By what the actions before have answered."""
+    database, name = known.table_names
+    target, reply = f"{database}.{name}", known.replies[SEE_TABLE]
+    if ABSENT in (_code(reply), _code(known.replies.get(WRITE))):
+        what = f"table {name} in {database}"
+        if _code(known.replies[SEE_DATABASE]) == ABSENT:
+            what = f"database {database}"
+        fact = f"there is no {what} in region {known.region}"
+        step = f"{MAKE_IT} (or check TIMESTREAM_DATABASE, TIMESTREAM_TABLE and AWS_REGION)"
+        return Finding(FAILED, fact, step, Status.CONFIG)
+    if isinstance(reply, AccessError):
+        raise NeedError(SEE_TABLE)
+    if isinstance(reply, IngestError):
+        raise reply
+    described = reply.get("Table", {})
+    status = described.get("TableStatus")
+    if not status:
+        return Finding(FAILED, f"the answer about {target} broke off", NETWORK, Status.TEMPFAIL)
+    if status != "ACTIVE":
+        step = "Wait until it is ACTIVE; one that is being deleted has to be made again."
+        return Finding(FAILED, f"{target} is {status}", step, Status.CONFIG)
+    known.retention = Retention.of(described)
+    return Finding(OK, f"{target} is ACTIVE")
+
+
+def retention(known: Known) -> Finding:
+    """Whether the table takes the observations there are."""
+    kept = known.retention
+    fact = (
+        f"memory store {kept.memory_hours} h, magnetic store {kept.magnetic_days} d, "
+        f"writes to the latter {'on' if kept.magnetic_writes else 'off'}"
+    )
+    times_ms = {
+        "the weather's last observation": known.observation_ms,
+        "the oldest pending one": journal_facts(known).oldest_pending_ms,
+    }
+    told = [f"{what} {ago(time_ms)}" for what, time_ms in times_ms.items() if time_ms]
+    if not told:
+        return Finding(UNKNOWN, f"{fact}; whether that is enough needs an observation")
+    fact = f"{fact}; {', '.join(told)}"
+    oldest_s = (epoch_ms() - min(filter(None, times_ms.values()))) / 1000
+    magnetic_s = kept.magnetic_days * 86_400 if kept.magnetic_writes else 0
+    if oldest_s < max(kept.memory_hours * 3600, magnetic_s):
+        return Finding(OK, fact)
+    more = "Keep more" if kept.magnetic_writes else "Turn magnetic store writes on, or keep more"
+    days = max(365, int(oldest_s // 86_400) + 2)
+    step = f"{more}: ingest_weather.py setup --update --magnetic-days {days}"
+    return Finding(FAILED, f"{fact}: too old, it would be rejected", step, Status.DATAERR)

@@ -1,0 +1,72 @@
+"""This machine's clock next to those of the services, by the Date headers of their answers."""
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from commands.check.findings import FAILED, OK, WARNING, Finding, NeedError
+from commands.terminal import span
+from ingest.errors import Status
+
+AWS = "AWS"
+
+# Beyond this a clock is not kept by NTP. Beyond 15 minutes Timestream refuses an observation as
+# lying in its future, and beyond 5 some services refuse the signature.
+SKEW_TO_WARN_OF_S = 60
+SKEW_THAT_BREAKS_S = 15 * 60
+
+# The header has whole seconds.
+SAME_S = 2
+
+
+class Clock:
+    """Hears the Date headers as they come, and knows how far this machine's clock is from them."""
+
+    def __init__(self) -> None:
+        self._skews_s: dict[str, float] = {}
+
+    def hear_aws(self, headers: Mapping[str, str]) -> None:
+        self._hear(AWS, headers.get("date", ""))
+
+    def hear_openweathermap(self, line: bytes) -> None:
+        """One line of the head of an answer."""
+        name, _, value = line.decode("latin-1").partition(":")
+        if name.strip().lower() == "date":
+            self._hear("OpenWeatherMap", value.strip())
+
+    def _hear(self, service: str, date: str) -> None:
+        """Of a service's answers that with the least skew counts: one that took its time is no
+        clock's fault."""
+        try:
+            skew_s = time.time() - parsedate_to_datetime(date).timestamp()
+        except (TypeError, ValueError):
+            return
+        least_s = self._skews_s.get(service, skew_s)
+        self._skews_s[service] = min(least_s, skew_s, key=abs)
+
+    def finding(self) -> Finding:
+        """AWS's clock is what a run can fail by; another one that disagrees is worth a look."""
+        if not self._skews_s:
+            raise NeedError("an answer from AWS or OpenWeatherMap")
+        skews_s = self._skews_s.values()
+        worst_s = max(skews_s, key=abs)
+        step = "Have NTP set it: timedatectl set-ntp true"
+        if max(skews_s) - min(skews_s) < SAME_S:
+            services = " and ".join(f"{service}'s" for service in sorted(self._skews_s))
+            fact = f"{_distance(min(skews_s, key=abs))} {services}"
+        else:
+            told = sorted(self._skews_s.items())
+            fact = "; ".join(f"{_distance(skew_s)} {service}'s" for service, skew_s in told)
+            step = f"{step}. If it does, a cache may have answered with an old time."
+        if abs(worst_s) <= SKEW_TO_WARN_OF_S:
+            return Finding(OK, fact)
+        if abs(self._skews_s.get(AWS, worst_s)) > SKEW_THAT_BREAKS_S:
+            fact += "; signatures expire, and observations seem to lie in the future"
+            return Finding(FAILED, fact, step, Status.CONFIG)
+        return Finding(WARNING, fact, step)
+
+
+def _distance(skew_s: float) -> str:
+    if abs(skew_s) < SAME_S:
+        return f"within {SAME_S} s of"
+    return f"{span(abs(skew_s))} {'ahead of' if skew_s > 0 else 'behind'}"

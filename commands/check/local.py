@@ -1,0 +1,222 @@
+"""What `check` looks at on this machine: settings, journal, lock, cron. Nothing is changed."""
+
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+from commands import crontab
+from commands.check.findings import FAILED, OK, UNKNOWN, WARNING, Finding, NeedError, failed_by
+from commands.check.known import Known
+from commands.command_line import COMMANDS
+from commands.terminal import ago, plural, span
+from ingest.deadline import Task
+from ingest.errors import IngestError, JournalError, SettingsError, Status
+from ingest.journal import history
+from ingest.journal.damage import is_sound
+from ingest.journal.queue import FileQueue
+from ingest.journal.rejected import rejected as rejected_entries
+from ingest.journal.run_lock import holder, lock_path
+from ingest.journal.schema import JournalFile
+from ingest.settings import DECLARED, HOME, PROGRAM
+from timestream_writer import target_of
+
+LITTLE_DISK_BYTES = 100 * 1024 * 1024
+
+# A last run older than three times the usual pause, and than this, means that cron has stopped.
+LONG_PAUSE_S = 3600
+
+RUNS_SHOWN = 10
+
+
+def settings(known: Known) -> Finding:
+    """Read all of them, and say which are set where; no value is shown."""
+    is_unread = "secret" in known.lacking  # which has a finding of its own
+    problems = known.sources.problems(SettingsError("unread") if is_unread else None)
+    if problems:
+        if len(problems) > 1:
+            numbered = enumerate(problems, 1)
+            problems = [f"({number}) {problem.rstrip('.')}" for number, problem in numbered]
+        step = f"They are described in {HOME / 'config.example.env'}"
+        return Finding(FAILED, "; ".join(problems), step, Status.CONFIG)
+    names: dict[str, list[str]] = {}
+    for name in DECLARED:
+        if where := known.source_of(name):
+            names.setdefault(where, []).append(name)
+    told = [f"from {where}: {', '.join(found)}; " for where, found in names.items()]
+    return Finding(OK, f"{''.join(told)}all others by default")
+
+
+@dataclass(frozen=True)
+class JournalFacts:
+    """state: of the file as a whole. error: why no more is known.
+
+    oldest_pending_ms: epoch milliseconds, 0 for none.
+    runs: the latest first; None if there is no file that can be read.
+    """
+
+    state: str = ""
+    error: JournalError | None = None
+    oldest_pending_ms: int = 0
+    pending: int = 0
+    pending_elsewhere: Mapping[str, int] = field(default_factory=dict)
+    rejected: int = 0
+    runs: list[history.PastRun] | None = None
+
+
+@cache
+def journal_facts(known: Known) -> JournalFacts:
+    path = known.journal_path
+    if not path:
+        return JournalFacts()
+    target, within_s = target_of(known.region, *known.table_names), known.local_call().seconds
+    try:
+        if not path.exists() or not path.stat().st_size:
+            return JournalFacts(f"none yet at {short(path)}; the first run makes it")
+        with closing(JournalFile(path, target, read_only=True)) as journal:
+            sound = is_sound(journal.db, path, within_s)
+            if sound is False:
+                raise JournalError(f"The journal {path}: SQLite finds damage in it.", corrupt=True)
+            damage = "no damage found" if sound else f"damage not found within {within_s:g} s"
+            last_ms = history.last_delivered_ms(journal)
+            delivered = f"last delivery {ago(last_ms)}" if last_ms else "nothing delivered yet"
+            return JournalFacts(
+                state=f"{short(path)}; {delivered}; {damage}",
+                oldest_pending_ms=history.oldest_pending_ms(journal),
+                pending=FileQueue(journal).count_pending(),
+                pending_elsewhere=history.pending_elsewhere(journal),
+                rejected=len(rejected_entries(journal)),
+                runs=history.runs(journal, RUNS_SHOWN),
+            )
+    except JournalError as error:
+        return JournalFacts(error=error)
+    except OSError as error:
+        advice = "Let this user read it, or run this as the user that cron runs it as."
+        return JournalFacts(error=JournalError(f"{short(path)}: {error.strerror}. {advice}"))
+
+
+def journal(known: Known) -> Finding:
+    """Whether it is sound, can be written to, and has room."""
+    path, facts = known.journal_path, journal_facts(known)
+    if path is None or facts.error:
+        known.lacking["journal"] = "a journal that can be read"
+    if path is None:
+        step = "Remove WEATHER_JOURNAL=off, unless that is what you want."
+        return Finding(WARNING, "off: what cannot be delivered in its run is lost", step)
+    if facts.error and facts.error.corrupt:
+        step = "The next run renames it and begins a new one. Look for what is pending in it with:"
+        return replace(failed_by(facts.error), next_step=f"{step} sqlite3 {path} .recover")
+    if facts.error:
+        raise facts.error
+    folder = next(each for each in path.parents if each.exists())
+    if not folder.is_dir():
+        step = "Set WEATHER_JOURNAL to a path in a folder."
+        return Finding(FAILED, f"{short(folder)} is no folder", step, Status.IOERR)
+    for needed in (folder, path):
+        if needed.exists() and not os.access(needed, os.W_OK):
+            fact = f"{facts.state}; this user may not write to {short(needed)}"
+            step = "Run it as the user that cron runs it as, or let this one write there."
+            return Finding(FAILED, fact, step, Status.IOERR)
+    free = shutil.disk_usage(folder).free
+    fact = f"{facts.state}; {_size(free)} free"
+    if free >= LITTLE_DISK_BYTES:
+        return Finding(OK, fact)
+    step = "Free space on its disk, or set WEATHER_JOURNAL to a path on another one."
+    return Finding(WARNING, fact, step)
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def pending(known: Known) -> Finding:
+    journal = journal_facts(known)
+    count, elsewhere = journal.pending, journal.pending_elsewhere
+    facts = [f"{each} for {target}, not this run's" for target, each in elsewhere.items()]
+    if count:
+        oldest = ago(journal.oldest_pending_ms)
+        facts.insert(0, f"{plural(count, 'observation')}, the oldest observed {oldest}")
+    if not facts:
+        return Finding(OK, "none")
+    step = "Nothing to do: the next run delivers them."
+    if elsewhere:
+        step = "A run with the earlier settings delivers those that are not this run's."
+    return Finding(WARNING, "; ".join(facts), step)
+
+
+def rejected(known: Known) -> Finding:
+    count = journal_facts(known).rejected
+    if not count:
+        return Finding(OK, "none")
+    step = "See why: ingest_weather.py rejected (then --retry or --discard)"
+    fact = f"{plural(count, 'record')} that Timestream refused"
+    return Finding(FAILED, fact, step, Status.DATAERR)
+
+
+def run_lock(known: Known) -> Finding:
+    if known.journal_path is None:
+        raise NeedError("a journal: without one, nothing keeps two runs apart")
+    lock = lock_path(known.journal_path)
+    who = holder(lock)
+    if not who:
+        return Finding(OK, "free")
+    deadline_s = known.sources.seconds("WEATHER_DEADLINE_SECONDS")
+    if time.time() - lock.stat().st_mtime > deadline_s + 60:
+        fact = f"held by {who}: longer than a run may take ({span(deadline_s)})"
+        step = "No run starts until it ends. See what that process does, and end it."
+        return Finding(FAILED, fact, step, Status.TEMPFAIL)
+    step = "Nothing to do: a run is under way, and ends by itself."
+    return Finding(WARNING, f"held by {who}", step)
+
+
+def cron(known: Known) -> Finding:
+    """Whether this user's crontab runs this very program; of its line the schedule is shown."""
+    if not shutil.which("crontab"):
+        return Finding(UNKNOWN, "not checked: there is no crontab program here")
+    task = Task(lambda: crontab.find(PROGRAM, COMMANDS), "while crontab -l was asked")
+    try:
+        found = task.result(known.local_call())
+    except IngestError as error:
+        return Finding(UNKNOWN, f"not checked: {failed_by(error).fact}")
+    if found.runs:
+        schedules = map(crontab.schedule_of, found.runs)
+        return Finding(OK, f"runs it at {'; '.join(schedules)}")
+    step = "Unless something else runs it: ingest_weather.py setup --install-cron"
+    return Finding(WARNING, f"no line of this user's crontab runs {PROGRAM}", step)
+
+
+def last_runs(known: Known) -> Finding:
+    """How they ended, the latest first."""
+    past = journal_facts(known).runs
+    if past is None:
+        raise NeedError("a journal with a run in it")
+    if not past:
+        return Finding(UNKNOWN, "none ended yet")
+    last, statuses = past[0], " ".join(str(run.status) for run in past)
+    fact = f"the last one ended {ago(last.ended_ms)}; statuses, latest first: {statuses}"
+    ends_s = [time.time(), *(run.ended_ms / 1000 for run in past)]
+    pause_s, *pauses_s = (later - earlier for later, earlier in pairwise(ends_s))
+    if pause_s > max(LONG_PAUSE_S, 3 * statistics.median(pauses_s or [0])):
+        step = "See whether cron still runs it, and what it mailed."
+        return Finding(WARNING, fact, step)
+    if last.status:
+        meaning = next(each.meaning for each in Status if each == last.status)
+        return Finding(WARNING, fact, f"{last.status}: {meaning}. Its mail or log says more.")
+    return Finding(OK, fact)
+
+
+def short(path: Path) -> str:
+    """With ~ for the home folder, as it is written in the settings."""
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):
+        return str(path)

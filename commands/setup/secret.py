@@ -1,0 +1,143 @@
+"""The secret: where a new OpenWeatherMap key comes from, whether it works, and its storing."""
+
+import getpass
+import json
+import sys
+from typing import Any
+
+from commands.aws import member
+from commands.setup.look import KEY, NO_KEY, Job, Secret
+from commands.setup.step import Step
+from commands.terminal import progress
+from ingest.errors import AccessError, BlockedError, IngestError, SettingsError, WeatherError
+from ingest.observation import MEASURES, UNITS
+from ingest.places import parse_place
+from ingest.settings.converters import read_api_key
+
+PROMPT = "OpenWeatherMap API key (it is not shown): "
+
+
+def secret_steps(job: Job) -> list[Step]:
+    if not job.settings.secret_id:
+        return [Step("none", "secret", ": WEATHER_SECRET_ID is empty, so no secret is read")]
+    thing = f"secret {job.settings.secret_id}"
+    stored_key = job.secret.texts.get(KEY, "").strip() if job.secret else ""
+    if job.options.api_key_stdin:
+        try:
+            return [_step_of_given_key(job, thing, stored_key, read_key(job))]
+        except IngestError as error:
+            return [Step("failed", thing, error=error)]
+    if stored_key:
+        return [Step("exists", thing, f" with {KEY}")]
+    key_of_run = "" if job.settings.api_key == NO_KEY else job.settings.api_key
+    storing = _storing(job, thing, key_of_run)
+    if not job.secret or job.options.update:
+        return [storing]
+    without = f" has no {KEY}"
+    if not key_of_run:
+        return [Step("differs", thing, without, ("The other members are kept.",)), storing]
+    how = "A run takes it from the environment or .env. --update puts it into the secret, too."
+    return [Step("differs", thing, without, (how,))]
+
+
+def _step_of_given_key(job: Job, thing: str, stored_key: str, key: str) -> Step:
+    if key == stored_key:
+        return Step("exists", thing, f" with this {KEY}")
+    if not job.secret or job.options.update:
+        return _storing(job, thing, key)
+    if not stored_key:
+        raise SettingsError(f"The {thing} has no {KEY}. Say --update to add the one given.")
+    return Step("differs", thing, f" has another {KEY}", ("--update replaces it.",))
+
+
+def _storing(job: Job, thing: str, known_key: str) -> Step:
+    """known_key: "" if it is still to be asked for."""
+    how = "The key is asked for, and tried, before it is stored."
+    if known_key:
+        how = "The key is tried before it is stored."
+
+    def store(step: Step) -> Step:
+        key = known_key or read_key(job)
+        proof = try_key(job, key)
+        doing, members = f"Storing the key in the {thing}", {KEY: key}
+        if job.secret:
+            parameters = {"SecretId": job.secret.arn, **_updated(job.secret.body, members)}
+            job.change("secretsmanager:PutSecretValue", doing, **parameters)
+            return step.done(proof)
+        answer = job.change(
+            "secretsmanager:CreateSecret",
+            doing,
+            Name=job.settings.secret_id,
+            Description="Key and settings of ingest_weather.py",
+            SecretString=json.dumps(members),
+            **job.tags,
+        )
+        job.secret = Secret(member(answer, "ARN"), "", "", members)
+        return step.done(proof, *job.tags_told)
+
+    return Step("update" if job.secret else "create", thing, f" with {KEY}", (how,), store)
+
+
+def _updated(body: str | bytes, members: dict[str, str]) -> dict[str, Any]:
+    """The secret's value with these members as well, in the form it has."""
+    text = body if isinstance(body, str) else body.decode()
+    text = json.dumps({**json.loads(text.removeprefix("\ufeff")), **members})
+    return {"SecretString": text} if isinstance(body, str) else {"SecretBinary": text.encode()}
+
+
+def read_key(job: Job) -> str:
+    """From the person at the terminal, or from standard input with --api-key-stdin."""
+    if sys.stdin and sys.stdin.isatty():
+        try:
+            text = getpass.getpass(PROMPT)
+        except EOFError:
+            text = ""
+            print(file=sys.stderr)
+        job.patience.restart()
+    elif sys.stdin and job.options.api_key_stdin:
+        text = sys.stdin.buffer.readline().decode("utf-8", "replace")
+    else:
+        raise SettingsError(
+            "There is nobody to ask for the key: start setup on a terminal, or give the key on "
+            "standard input with --api-key-stdin."
+        )
+    text = text.strip()
+    job.log.redact.add(text)
+    if not text:
+        raise SettingsError("No key was given, so none was stored.")
+    try:
+        return read_api_key(text)
+    except ValueError as error:
+        raise SettingsError(f"That is no key, so it was not stored: {error}.") from None
+
+
+def try_key(job: Job, key: str) -> str:
+    """One real request with the key; what came of it. Raises unless that is known to be good."""
+    if job.options.no_key_check:
+        return "The key was not tried (--no-key-check)."
+    from ingest.openweathermap.client import Failure, WeatherClient
+
+    settings = job.settings
+    client = WeatherClient(
+        url=settings.url,
+        api_key=key,
+        units=settings.units,
+        measures=("CurrentTemp",),
+        timeout_s=settings.timeout_s,
+        deadline=job.patience,
+    )
+    with progress(f"Asking {client.host} for London's weather"):
+        (result,) = client.fetch([parse_place("London,GB")])
+    if not isinstance(result, Failure):
+        unit = MEASURES["CurrentTemp"].units[UNITS.index(settings.units)]
+        reading = result.values.get("CurrentTemp")
+        return f"The key works: London has {reading} {unit}." if reading else "The key works."
+    if isinstance(result.error, AccessError):
+        raise AccessError(f"The key was not stored. {result.error}") from result.error
+    if isinstance(result.error, BlockedError):
+        return "The key is known; its account is blocked for a while (429: too many calls)."
+    raise WeatherError(
+        f"The key was not stored, because it could not be tried: {result.error} "
+        "--no-key-check stores it untried.",
+        permanent=True,
+    )

@@ -1,0 +1,158 @@
+"""What the journal says was delivered, against what the table holds."""
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from commands.show.from_journal import open_if_any
+from commands.show.from_timestream import Table, latest_observations
+from commands.show.readings import json_value, last_hours
+from commands.show.timestream_query import Row, dimensions_of
+from commands.terminal import plural, print_json, print_lines
+from ingest.errors import SettingsError, Status
+from ingest.journal import history
+from ingest.journal.history import Kept
+from ingest.journal.rejected import RejectedEntry, rejected
+from ingest.observation import iso_time
+from ingest.reporting.logs import RunLog
+from ingest.reporting.redaction import one_line
+from ingest.settings import Sources
+from timestream_writer import target_of
+
+_Key = tuple[frozenset[tuple[str, str]], str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """delivered, held: how many records the journal and the table have.
+
+    lacking: delivered, and not in the table. different: delivered, and in the table with another
+    value. unknown: in the table, and of no observation in the journal, whatever its state.
+    """
+
+    delivered: int
+    held: int
+    lacking: list[Row]
+    different: list[tuple[Row, Row]]
+    unknown: list[Row]
+
+
+def show_comparison(sources: Sources, options: argparse.Namespace, log: RunLog) -> int:
+    """Print what is different. Returns an exit status."""
+    table = Table(sources, log)
+    settings = table.settings
+    target = target_of(table.aws.region, settings.database, settings.table)
+    with open_if_any(settings.journal) as journal:
+        if journal is None:
+            raise SettingsError("There is no journal to compare with: see WEATHER_JOURNAL.")
+        # Read before the table, so that what a run delivers during that cannot be taken for lost.
+        kept = [each for each in history.kept(journal, options.start_ms) if each.target == target]
+        refused = [each for each in rejected(journal) if each.target == target]
+        known = latest_observations(journal)
+    places = dimensions_of(options.place, known)
+
+    def is_wanted(row: Row) -> bool:
+        return (
+            row.time_ms <= options.end_ms
+            and (not places or any(each.items() <= row.dimensions.items() for each in places))
+            and (not options.measure or row.measure in options.measure)
+        )
+
+    result = compare(kept, refused, table.rows(options, places), is_wanted)
+    if options.json:
+        print_json(_as_dict(result, table.name), indent=2)
+    else:
+        hours = last_hours(options.start_ms, options.end_ms)
+        print_lines([f"The {hours} in the journal and in {table.name}:", *_lines(result)])
+    return Status.DATAERR if result.lacking or result.different else Status.OK
+
+
+def compare(
+    kept: Iterable[Kept],
+    refused: Iterable[RejectedEntry],
+    rows: Iterable[Row],
+    is_wanted: Callable[[Row], bool],
+) -> Comparison:
+    """Compare the wanted records. refused: the journal knows them; the table may have them, or
+    others in their place.
+
+    If an observation was delivered twice with different values, the one with the higher version
+    counts.
+    """
+    known = {_key(row) for entry in refused for row in _rows_of(entry)}
+    delivered: dict[_Key, Row] = {}
+    for each in kept:  # of one time the lowest version comes first
+        for row in filter(is_wanted, _rows_of(each)):
+            known.add(_key(row))
+            if not each.pending:
+                delivered[_key(row)] = row
+    held = {_key(row): row for row in filter(is_wanted, rows)}
+    return Comparison(
+        len(delivered),
+        len(held),
+        [row for key, row in delivered.items() if key not in held],
+        [
+            (row, held[key])
+            for key, row in delivered.items()
+            if key in held and _value(row) != _value(held[key])
+        ],
+        [row for key, row in held.items() if key not in known],
+    )
+
+
+def _rows_of(entry: Kept | RejectedEntry) -> list[Row]:
+    """What the table should hold of an observation."""
+    seen = entry.observation
+    return [Row(seen.dimensions, name, seen.time_ms, value) for name, value in seen.values.items()]
+
+
+def _key(row: Row) -> _Key:
+    return frozenset(row.dimensions.items()), row.measure, row.time_ms
+
+
+def _value(row: Row) -> float | str:
+    """Equal for 5 and 5.00."""
+    value: float | str = json_value(row.value, row.measure)
+    return value
+
+
+def _lines(result: Comparison) -> Iterator[str]:
+    delivered = plural(result.delivered, "record")
+    yield f"{delivered} delivered, as the journal says; the table has {result.held}."
+    different = [f"{row}: the table has {one_line(other.value)}" for row, other in result.different]
+    groups: tuple[tuple[str, Sequence[object]], ...] = (
+        ("The table lacks {} of them:", result.lacking),
+        ("The table has another value for {} of them:", different),
+        ("The journal does not know {} that the table has:", result.unknown),
+    )
+    for heading, rows in groups:
+        if rows:
+            yield heading.format(plural(len(rows), "record"))
+            yield from (f"  {row}" for row in rows)
+    if not any(rows for _, rows in groups):
+        yield "They agree."
+
+
+def _as_dict(result: Comparison, table: str) -> dict[str, Any]:
+    return {
+        "table": table,
+        "delivered": result.delivered,
+        "held": result.held,
+        "lacking": [_row_as_dict(row) for row in result.lacking],
+        "different": [
+            {**_row_as_dict(row), "value_in_table": _value(other)}
+            for row, other in result.different
+        ],
+        "unknown": [_row_as_dict(row) for row in result.unknown],
+    }
+
+
+def _row_as_dict(row: Row) -> dict[str, Any]:
+    return {
+        "dimensions": row.dimensions,
+        "measure": row.measure,
+        "value": _value(row),
+        "time": iso_time(row.time_ms),
+        "time_ms": row.time_ms,
+    }

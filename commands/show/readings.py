@@ -1,0 +1,127 @@
+"""Readings: one measure of one place at one time, whichever source they come from."""
+
+import cmath
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+
+from ingest.observation import MEASURES, TEXT, UNITS
+
+HOUR_MS = 3_600_000
+
+# Two readings further apart than both of these have a gap between them.
+GAP_SPACINGS = 3
+GAP_AT_LEAST_MS = 3 * HOUR_MS
+
+# Measures whose sums say nothing.
+CODES = ("ConditionId",)
+DIRECTIONS = ("WindDirection",)
+
+_ORDER = {measure: number for number, measure in enumerate(MEASURES)}
+
+
+class Quantity(NamedTuple):
+    """What can be compared and averaged: a measure in one unit. WEATHER_UNITS can have changed."""
+
+    measure: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """place: as configured; from Timestream, which does not know that, as its dimensions say.
+
+    value: its text in a record. units: what it was fetched in, as WEATHER_UNITS names them.
+    utc_offset_s: of the place's clocks, seconds east of UTC; None if that is not known.
+    """
+
+    place: str
+    city: str
+    country: str
+    measure: str
+    time_ms: int
+    value: str
+    pending: bool = False
+    units: str = "metric"
+    utc_offset_s: int | None = None
+
+    @property
+    def quantity(self) -> Quantity:
+        return Quantity(self.measure, self.unit)
+
+    @property
+    def unit(self) -> str:
+        return MEASURES[self.measure].units[UNITS.index(self.units)]
+
+
+# Readings of one place and quantity, oldest first.
+Series = list[Reading]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All that can be shown. readings: from start to end, oldest first; latest: of each place its
+    last, also from before. units: of readings that do not say theirs. notes: what a person should
+    know of them."""
+
+    source: str
+    start_ms: int
+    end_ms: int
+    units: str
+    latest: list[Reading]
+    readings: list[Reading]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def time(self) -> str:
+        return last_hours(self.start_ms, self.end_ms)
+
+
+def last_hours(start_ms: int, end_ms: int) -> str:
+    """last hour, last 24 hours"""
+    hours = (end_ms - start_ms) / HOUR_MS
+    return "last hour" if hours == 1 else f"last {hours:.12g} hours"
+
+
+def by_place(readings: Iterable[Reading]) -> dict[str, list[Series]]:
+    """place -> its readings, a series a quantity in the order of `rank`; places by name."""
+    found: dict[str, dict[Quantity, Series]] = {}
+    for reading in readings:
+        found.setdefault(reading.place, {}).setdefault(reading.quantity, []).append(reading)
+    places = sorted(found, key=str.casefold)
+    return {place: sorted(found[place].values(), key=rank) for place in places}
+
+
+def rank(series: Series) -> tuple[int, int]:
+    """Sorts measures as in their table, and of one in several units the last used last."""
+    return _ORDER[series[-1].measure], series[-1].time_ms
+
+
+def latest_of(readings: Sequence[Reading]) -> list[Reading]:
+    """Of each place those of its last time. readings: oldest first."""
+    newest = {reading.place: reading.time_ms for reading in readings}
+    return [reading for reading in readings if reading.time_ms == newest[reading.place]]
+
+
+def mean_direction(degrees: Iterable[float]) -> float | None:
+    """The mean of directions, 0 to 360; None if they cancel each other out."""
+    total = sum(cmath.rect(1, math.radians(each)) for each in degrees)
+    return math.degrees(cmath.phase(total)) % 360 if abs(total) > 1e-6 else None
+
+
+def gap_limit_ms(times_ms: Sequence[int]) -> float:
+    """How far apart two readings of these may be before nothing is known of what lies between."""
+    spacings = [later - earlier for earlier, later in pairwise(times_ms)]
+    return max(GAP_SPACINGS * median(spacings), GAP_AT_LEAST_MS) if spacings else GAP_AT_LEAST_MS
+
+
+def json_value(value: str, measure: str) -> float | str:
+    """The text of a record as JSON has it."""
+    if MEASURES[measure].kind == TEXT:
+        return value
+    number: float = json.loads(value)
+    return number

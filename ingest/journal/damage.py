@@ -1,0 +1,89 @@
+"""What is wrong with a journal's file, said so that a person can act; and what becomes of it."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ingest.errors import JournalError
+from ingest.observation import iso_time
+
+
+class UnreadableRowError(Exception):
+    """A row that this program has not written."""
+
+
+@contextmanager
+def journal_errors(path: Path) -> Iterator[None]:
+    """SQLite's and the system's errors as JournalError, with what to do next."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = _name(error)
+        corrupt = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+        message = f"The journal {path}: {error}. {_help(name)}"
+        raise JournalError(message, corrupt=corrupt) from error
+    except UnreadableRowError as error:
+        message = f"The journal {path}: {error}. {_help('SQLITE_CORRUPT')}"
+        raise JournalError(message, corrupt=True) from error
+    except OSError as error:
+        raise JournalError(f"The journal {path}: {error.strerror}. {_help('')}") from error
+
+
+def _name(error: sqlite3.Error) -> str:
+    """SQLite's name for it. Two kinds of damage have none, or another's."""
+    text = str(error)
+    if "decode to UTF-8" in text:  # raised by Python's module
+        return "SQLITE_CORRUPT"
+    if text.startswith("no such "):  # table or column: the schema is not what its version says
+        return "SQLITE_CORRUPT"
+    return getattr(error, "sqlite_errorname", "")
+
+
+def _help(name: str) -> str:
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return "Free space on its disk, or set WEATHER_JOURNAL to a path on another one."
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "Another program holds the file open; close it."
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return "The file is damaged."
+    return "Let this user write to its folder, or set WEATHER_JOURNAL to a path where it may."
+
+
+def quarantine(path: Path, error: JournalError, now_ms: int) -> JournalError:
+    """Rename a damaged journal, never delete it. Returns what to say about it."""
+    name = f"{path.name}.corrupt-{iso_time(now_ms)}"
+    with journal_errors(path):
+        aside, number = path.with_name(name), 1
+        while aside.exists():  # a rename would replace it
+            aside, number = path.with_name(f"{name}-{number}"), number + 1
+        for ending in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + ending)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + ending))
+    return JournalError(
+        f"{error} It was set aside as {aside}, and a new journal was begun. What was pending in it "
+        f"can be looked for with: sqlite3 {aside} .recover"
+    )
+
+
+def is_sound(
+    db: sqlite3.Connection,
+    path: Path,
+    within_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> bool | None:
+    """Whether SQLite finds no damage in the file; None if it takes longer than that."""
+    ends_at = clock() + within_s
+    db.set_progress_handler(lambda: clock() > ends_at, 10_000)
+    try:
+        with journal_errors(path):
+            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            return str(found) == "ok"
+    except JournalError as error:
+        if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+            return None
+        raise
+    finally:
+        db.set_progress_handler(None, 0)

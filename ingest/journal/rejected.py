@@ -1,0 +1,136 @@
+"""Values that a service refused: kept with their reason until a person decides."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ingest.destination import Kind
+from ingest.journal.rows import HIGHEST_OWN_VERSION, HIGHEST_VERSION, OBSERVATION, observation_of
+from ingest.journal.schema import JournalFile
+from ingest.observation import Observation
+from ingest.places import place_key
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedEntry:
+    """A refused value as it is kept: the observation holds that one measure."""
+
+    id: int
+    target: str
+    observation: Observation
+    kind: str
+    reason: str
+    existing_version: int | None
+    attempts: int
+    rejected_ms: int
+
+    def version_to_retry(self, now_ms: int) -> int:
+        """The same version, unless that is why it was rejected: then one that wins."""
+        if self.kind != Kind.OLDER_VERSION:
+            return self.observation.version
+        return max(now_ms, self.observation.version + 1, (self.existing_version or 0) + 1)
+
+
+@dataclass(slots=True)
+class Retried:
+    """What became of rejected values that were to be written again."""
+
+    pending: int = 0
+    superseded: int = 0  # dropped, because a later value has followed
+    unbeatable: int = 0  # left, because the table has them with the highest version there is
+
+
+def rejected(
+    file: JournalFile,
+    places: Sequence[str] = (),
+    measure: str = "",
+    before_ms: int | None = None,
+) -> list[RejectedEntry]:
+    """Rejected values of all targets, oldest first, narrowed by what is given.
+
+    places: as configured, or cities, however they are written. before_ms: observed before then.
+    """
+    rows = file.rows(
+        f"SELECT {OBSERVATION}, target, kind, reason, existing_version, attempts, changed_ms "  # noqa: S608
+        "FROM observation WHERE state = 'rejected' AND time_ms < ? ORDER BY id",
+        before_ms if before_ms is not None else 2**62,
+    )
+    with file.reading():
+        entries = [
+            RejectedEntry(row[0], row[-6], observation_of(row[:-6]), *row[-5:]) for row in rows
+        ]
+    wanted = {place_key(place) for place in places}
+    return [
+        entry
+        for entry in entries
+        if measure in ("", *entry.observation.values)
+        and (not wanted or wanted & entry.observation.place_keys)
+    ]
+
+
+def retry(file: JournalFile, entries: Iterable[RejectedEntry], now_ms: int) -> Retried:
+    """Make rejected values pending again.
+
+    One that a later value of the same measure and time has followed is dropped: it would overwrite
+    that. One that no version can win against is left as it is.
+    """
+    done = Retried()
+    with file.transaction() as db:
+        # Before anything is put back: that would supersede what comes after it.
+        for entry, is_superseded in [(each, _is_superseded(file, each)) for each in entries]:
+            version = entry.version_to_retry(now_ms)
+            if is_superseded:
+                db.execute("DELETE FROM observation WHERE id = ?", (entry.id,))
+                done.superseded += 1
+            elif version > HIGHEST_VERSION:
+                done.unbeatable += 1
+            else:
+                _put_back(file, entry, version, now_ms)
+                done.pending += 1
+    return done
+
+
+def _put_back(file: JournalFile, entry: RejectedEntry, version: int, now_ms: int) -> None:
+    place = (entry.target, entry.observation.place.name)
+    if version != entry.observation.version:
+        known = file.rows("SELECT version FROM place WHERE target = ? AND place = ?", *place)
+        version = max(version, (known[0][0] if known else 0) + 1)
+    file.db.execute(
+        "UPDATE observation SET state = 'pending', version = ?, kind = '', reason = '', "
+        "existing_version = NULL, changed_ms = ? WHERE id = ?",
+        (version, now_ms, entry.id),
+    )
+    # A version of another program may leave none above it: that is not carried on.
+    if version <= HIGHEST_OWN_VERSION:
+        file.db.execute(
+            "INSERT INTO place (target, place, version) VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET version = max(version, excluded.version)",
+            (*place, version),
+        )
+
+
+def _is_superseded(file: JournalFile, entry: RejectedEntry) -> bool:
+    """A later value of it was fetched, and is delivered or will be."""
+    seen = entry.observation
+    rows = file.rows(
+        "SELECT 1 FROM observation WHERE target = ? AND time_ms = ? AND version > ? "
+        "AND city = ? AND country = ? AND city_id = ? AND latitude = ? AND longitude = ? "
+        # As in `history.kept`: this leaves SQLite an index to use.
+        "AND (state = 'pending' OR (state = 'delivered' AND changed_ms >= ? - 3600000)) "
+        "AND EXISTS (SELECT 1 FROM json_each(measures) WHERE key = ?)",
+        entry.target,
+        seen.time_ms,
+        seen.version,
+        seen.city,
+        seen.country,
+        seen.city_id,
+        *(seen.place.coordinates or ("", "")),
+        seen.time_ms,
+        *seen.values,
+    )
+    return bool(rows)
+
+
+def discard(file: JournalFile, entries: Iterable[RejectedEntry]) -> None:
+    """Delete them for good."""
+    with file.transaction() as db:
+        db.executemany("DELETE FROM observation WHERE id = ?", [(entry.id,) for entry in entries])
