@@ -30,8 +30,8 @@ _ADDRESS = re.compile(r"(https?://)?[A-Za-z0-9.-]+(:[0-9]+)?/?")
 
 # Where Timestream for LiveAnalytics runs. Elsewhere its host name does not exist.
 REGIONS = (
-    *("us-east-1", "us-east-2", "us-west-2", "us-gov-west-1", "eu-west-1", "eu-central-1"),
-    *("ap-southeast-2", "ap-northeast-1", "ap-south-1"),
+    *("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1", "ap-southeast-2"),
+    *("ap-northeast-1", "ap-south-1", "us-gov-west-1"),
 )
 REGION_HELP = (
     "Set AWS_REGION to the region of the database and the secret; "
