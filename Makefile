@@ -4,21 +4,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RUNNER = $(BIN)/python
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test lint check format bench clean
 
 demo: $(READY)  ## the whole job on services on this machine
 	$(BIN)/python ingest_weather.py demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 4
+	$(RUNNER) -m pytest -q -n 4
 
-check: $(READY)  ## what CI runs: format, lint, types, tests with branch coverage
+lint: $(READY)  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
+
+check: lint  ## what CI runs: format, lint, types, and `make test` with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n 4
+	$(MAKE) test RUNNER="$(BIN)/coverage run"
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
