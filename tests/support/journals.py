@@ -1,7 +1,7 @@
 """Observations to put into a journal, and a look at what it holds."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +10,12 @@ from typing import Any
 
 from ingest.destination import Kind, Rejection
 from ingest.journal.queue import Entry
+from ingest.journal.schema import JournalFile
 from ingest.observation import Observation
 from ingest.places import Place
+
+# Opens a journal: `file` and `target`, both with defaults.
+Open = Callable[..., JournalFile]
 
 TARGET = "us-east-1/TIMESTREAM-DEMO.london_weather_information"
 LONDON = Place("London,GB", (("q", "London,GB"),), country="GB")

@@ -1,6 +1,5 @@
 """What was delivered and how runs ended: kept until it is pruned."""
 
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tests.support.journals import (
     PARIS,
     T0_MS,
     TARGET,
+    Open,
     kept,
     observed,
     opened,
@@ -28,31 +28,6 @@ from tests.support.journals import (
 
 LATER_MS = T0_MS + 60 * MINUTE_MS
 OTHER = "us-east-1/other.table"
-Open = Callable[..., JournalFile]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite3"
-
-
-@pytest.fixture
-def open_(path: Path) -> Iterator[Open]:
-    """Opens the file for a target, and closes all that it opened."""
-    files = []
-
-    def new(target: str = TARGET) -> JournalFile:
-        files.append(JournalFile(path, target))
-        return files[-1]
-
-    yield new
-    for each in files:
-        each.close()
-
-
-@pytest.fixture
-def file(open_: Open) -> JournalFile:
-    return open_()
 
 
 @pytest.fixture
@@ -116,7 +91,7 @@ def test_what_is_delivered_or_pending_is_kept_for_all_targets_oldest_first(
     entries = queue.enqueue([first, second, third], T0_MS)
     queue.acknowledge([entries[1]], {}, third.time_ms)
     elsewhere = observed(PARIS, time_ms=second.time_ms + 1)
-    FileQueue(open_(OTHER)).enqueue([elsewhere], T0_MS)
+    FileQueue(open_(target=OTHER)).enqueue([elsewhere], T0_MS)
     assert history.kept(file, first.time_ms) == [
         Kept(TARGET, kept(first), pending=True),
         Kept(TARGET, kept(second), pending=False),
@@ -156,7 +131,7 @@ def test_when_it_was_last_delivered_and_what_is_pending_is_the_targets_own(
     assert (history.last_delivered_ms(file), history.oldest_pending_ms(file)) == (0, 0)
     entries = queue.enqueue(series(3), T0_MS)
     queue.acknowledge(entries[:1], {}, LATER_MS)
-    other = open_(OTHER)
+    other = open_(target=OTHER)
     left = FileQueue(other).enqueue(series(2, PARIS, T0_MS - MINUTE_MS), T0_MS)
     FileQueue(other).acknowledge(left[1:], {}, LATER_MS + 1)
     assert history.last_delivered_ms(file) == LATER_MS
@@ -168,12 +143,12 @@ def test_when_it_was_last_delivered_and_what_is_pending_is_the_targets_own(
 def test_what_is_pending_for_other_targets_is_counted_if_it_came_since_then(
     open_: Open, file: JournalFile, queue: FileQueue
 ) -> None:
-    other = open_(OTHER)
+    other = open_(target=OTHER)
     entries = queue.enqueue([observed()], T0_MS)
     FileQueue(other).enqueue(series(2), T0_MS)
     assert history.pending_elsewhere(file) == {OTHER: 2}
     assert history.pending_elsewhere(other) == {TARGET: 1}
-    assert history.pending_elsewhere(open_("")) == {TARGET: 1, OTHER: 2}
+    assert history.pending_elsewhere(open_(target="")) == {TARGET: 1, OTHER: 2}
     assert history.pending_elsewhere(file, since_ms=T0_MS) == {OTHER: 2}
     assert history.pending_elsewhere(file, since_ms=T0_MS + 1) == {}
     queue.acknowledge(entries, {}, LATER_MS)
@@ -188,7 +163,7 @@ def test_the_last_runs_of_all_targets_are_listed_latest_first(
 ) -> None:
     assert history.runs(file, 10) == []
     history.end_run(file, 0, '{"stored":4}', T0_MS)
-    history.end_run(open_(OTHER), 75, '{"stored":0}', LATER_MS)
+    history.end_run(open_(target=OTHER), 75, '{"stored":0}', LATER_MS)
     expected = [
         PastRun(OTHER, LATER_MS, 75, {"stored": 0}),
         PastRun(TARGET, T0_MS, 0, {"stored": 4}),

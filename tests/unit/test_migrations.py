@@ -1,6 +1,5 @@
 """Journals of older versions of the program: brought up to date in place, with all they hold."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tests.support.journals import (
     T0_MS,
     TARGET,
     TOO_OLD,
+    Open,
     kept,
     observed,
     opened,
@@ -27,26 +27,6 @@ from tests.support.journals import (
 )
 
 LATER_MS = T0_MS + 3_600_000
-Open = Callable[..., JournalFile]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite3"
-
-
-@pytest.fixture
-def open_(path: Path) -> Iterator[Open]:
-    """Opens the file, unless told another, and closes all that it opened."""
-    files = []
-
-    def new(file: Path = path) -> JournalFile:
-        files.append(JournalFile(file, TARGET))
-        return files[-1]
-
-    yield new
-    for each in files:
-        each.close()
 
 
 # As the first version of the program made them.

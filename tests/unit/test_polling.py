@@ -1,26 +1,12 @@
 """What the plan of calls needs to know from one run to the next."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-
-import pytest
 
 from ingest.journal import polling
 from ingest.journal.queue import FileQueue
 from ingest.journal.schema import JournalFile
 from tests.support.journals import LONDON, PARIS, T0_MS, TARGET, observed
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite3"
-
-
-@pytest.fixture
-def file(path: Path) -> Iterator[JournalFile]:
-    with closing(JournalFile(path, TARGET)) as file:
-        yield file
 
 
 def test_a_place_is_remembered_by_when_it_was_last_polled(path: Path, file: JournalFile) -> None:

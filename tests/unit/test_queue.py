@@ -47,11 +47,6 @@ def no_error(error: JournalError) -> None:
     raise error
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite3"
-
-
 def opener(kind: str, path: Path, stack: ExitStack) -> Next:
     def file() -> JournalFile:
         file = JournalFile(path, TARGET)

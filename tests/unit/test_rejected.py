@@ -1,6 +1,5 @@
 """Values that a service refused: kept one by one, until a person retries or discards them."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,17 +30,6 @@ from tests.support.journals import (
 )
 
 LATER_MS = T0_MS + 60 * MINUTE_MS
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite3"
-
-
-@pytest.fixture
-def file(path: Path) -> Iterator[JournalFile]:
-    with closing(JournalFile(path, TARGET)) as file:
-        yield file
 
 
 def reject(

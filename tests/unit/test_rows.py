@@ -21,17 +21,6 @@ from tests.support.journals import PARIS, T0_MS, TARGET, kept, observed, opened,
 LATER_MS = T0_MS + 3_600_000
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite3"
-
-
-@pytest.fixture
-def file(path: Path) -> Iterator[JournalFile]:
-    with closing(JournalFile(path, TARGET)) as file:
-        yield file
-
-
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 coordinates = st.sampled_from(["51.5", "-0.1257", "0", "-0", "+90.000"])
 values = st.dictionaries(

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -14,34 +13,14 @@ from ingest.errors import JournalError
 from ingest.journal import schema
 from ingest.journal.queue import FileQueue
 from ingest.journal.schema import APPLICATION_ID, SCHEMA_VERSION, JournalFile
-from tests.support.journals import T0_MS, TARGET, observed, opened, query, series, states
+from tests.support.journals import T0_MS, TARGET, Open, observed, opened, query, series, states
 
 LATER_MS = T0_MS + 3_600_000
-Open = Callable[..., JournalFile]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "journal.sqlite3"
-
-
-@pytest.fixture
-def open_(path: Path) -> Iterator[Open]:
-    """Opens the file, unless told another, and closes all that it opened."""
-    files = []
-
-    def new(file: Path = path) -> JournalFile:
-        files.append(JournalFile(file, TARGET))
-        return files[-1]
-
-    yield new
-    for each in files:
-        each.close()
-
-
-@pytest.fixture
-def file(open_: Open) -> JournalFile:
-    return open_()
 
 
 def mode(path: Path) -> int:
