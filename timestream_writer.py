@@ -283,7 +283,7 @@ def timestream_error(error: Exception, doing: str, region: str, missing: str = "
     ours = aws_error(error, doing, missing or MISSING_HELP)
     if ours is error:
         return ours
-    if isinstance(ours, AccessError) and "Only existing Timestream" in str(ours):
+    if isinstance(ours, AccessError) and "Only existing Timestream" in said(error):
         return ClosedAccountError(
             f"{doing} failed: {said(error)} This is no IAM mistake: Timestream for LiveAnalytics "
             "has been closed to new customers since 2025-06-20, and this AWS account was not one "

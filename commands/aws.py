@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.aws.errors import answer_of
+from ingest.aws.errors import code_of
 from ingest.aws.session import Aws
 from ingest.deadline import Deadline, Task
 from ingest.errors import DeliveryError, IngestError
 from timestream_writer import timestream_error
 
 # Codes of errors that answer the question: it is not there, or it is there already.
-ABSENT = "ResourceNotFoundException"
-CONFLICT = "ConflictException"
+ABSENT = "ResourceNotFound"
+CONFLICT = "Conflict"
 
 
 class Account:
@@ -68,11 +68,6 @@ class Account:
             client = self.aws.timestream_write(self.endpoint_url)
         operation: Callable[..., Any] = getattr(client, xform_name(name))
         return operation
-
-
-def code_of(error: BaseException | None) -> str:
-    """The service's own, "" if it gave none."""
-    return str(answer_of(error).get("Error", {}).get("Code", ""))
 
 
 def member(answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  (botocore's answers)

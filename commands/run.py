@@ -89,8 +89,9 @@ class Once:
             self.summary = run(settings, clients, deadline, observer)
             return
         self.summary, self.observations = try_out(settings, deadline, observer)
-        as_sent = destinations.as_sent(settings.destination)
-        self.records = [record for seen in self.observations for record in as_sent(seen)]
+        if arguments.json:
+            as_sent = destinations.as_sent(settings.destination)
+            self.records = [record for seen in self.observations for record in as_sent(seen)]
 
     def report(self) -> None:
         """A line of log, a health check, and the result on standard output if one is wanted."""

@@ -4,11 +4,12 @@ the table. Nothing is written there."""
 import time
 from urllib.parse import urlsplit
 
-from commands.aws import ABSENT, Account, Retention, code_of
+from commands.aws import ABSENT, Account, Retention
 from commands.check.findings import FAILED, NETWORK, OK, UNKNOWN, WARNING, Finding, NeedError
 from commands.check.known import Known
 from commands.check.local import journal_facts
 from commands.terminal import ago, plural
+from ingest.aws.errors import code_of
 from ingest.aws.session import Aws
 from ingest.deadline import epoch_ms
 from ingest.errors import AccessError, DeliveryError, IngestError, Status
@@ -26,7 +27,7 @@ MAKE_IT = "Make it: ingest_weather.py setup"
 ALLOW_IT = "Allow it to this user or role; the policy: ingest_weather.py setup --print-iam-policy"
 
 # Errors of a service that went on to look at what it was asked: who asks had been settled before.
-REFUSALS = (ABSENT, "ValidationException", "RejectedRecordsException")
+REFUSALS = (ABSENT, "Validation", "RejectedRecords")
 
 # A record that cannot be stored, for two reasons: its value is not a number, and its time (the
 # year 2200) lies beyond what a table takes. It fits the API's model, so that nothing refuses it

@@ -185,7 +185,7 @@ def answer_of(error: BaseException | None) -> Mapping[str, Any]:
     return answer if isinstance(answer, Mapping) else {}
 
 
-def code_of(error: Exception) -> str:
+def code_of(error: BaseException | None) -> str:
     """The service's error code, without the Exception that some put behind it; "" without one."""
     return str(answer_of(error).get("Error", {}).get("Code", "")).removesuffix("Exception")
 

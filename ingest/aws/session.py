@@ -149,8 +149,9 @@ class Aws:
         """Those that are renewed are not had before a call, and asking for them would be one."""
         credentials = self._session.get_credentials()
         if credentials and type(credentials).__name__ == "Credentials":
-            for secret in (credentials.access_key, credentials.secret_key, credentials.token):
-                self._redact.add(str(secret or ""))  # a program can print what is no text
+            secrets = (credentials.access_key, credentials.secret_key, credentials.token)
+            # A program can print what is not text.
+            self._redact.add(*(str(each or "") for each in secrets))
 
     def _check_deadline(self, operation_name: str, **_: object) -> None:
         """Before each request that botocore sends, first or repeated."""
