@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from commands.show.from_journal import open_if_any
-from commands.show.from_timestream import Table, latest_observations
-from commands.show.readings import json_value, last_hours
-from commands.show.timestream_query import Row, dimensions_of
+from commands.show.from_journal import open_if_any, readings_of
+from commands.show.from_timestream import Table
+from commands.show.readings import Reading, last_hours
+from commands.show.timestream_query import dimensions_of
 from commands.terminal import plural, print_json, print_lines
 from ingest.errors import SettingsError, Status
 from ingest.journal import history
@@ -20,22 +20,20 @@ from ingest.reporting.redaction import one_line
 from ingest.settings import Sources
 from timestream_writer import target_of
 
-_Key = tuple[frozenset[tuple[str, str]], str, int]
-
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """delivered, held: how many records the journal and the table have.
 
     lacking: delivered, and not in the table. different: delivered, and in the table with another
-    value. unknown: in the table, and of no observation in the journal, whatever its state.
+    value. unknown: in the table, and in no observation of the journal, whatever its state.
     """
 
     delivered: int
     held: int
-    lacking: list[Row]
-    different: list[tuple[Row, Row]]
-    unknown: list[Row]
+    lacking: list[Reading]
+    different: list[tuple[Reading, Reading]]
+    unknown: list[Reading]
 
 
 def show_comparison(sources: Sources, options: argparse.Namespace, log: RunLog) -> int:
@@ -46,20 +44,19 @@ def show_comparison(sources: Sources, options: argparse.Namespace, log: RunLog) 
     with open_if_any(settings.journal) as journal:
         if journal is None:
             raise SettingsError("There is no journal to compare with: see WEATHER_JOURNAL.")
-        # Read before the table, so that what a run delivers during that cannot be taken for lost.
+        # Read before the table: otherwise what a run delivers in between would seem to be lost.
         kept = [each for each in history.kept(journal, options.start_ms) if each.target == target]
         refused = [each for each in rejected(journal) if each.target == target]
-        known = latest_observations(journal)
-    places = dimensions_of(options.place, known)
+        places = dimensions_of(options.place, history.latest(journal))
 
-    def is_wanted(row: Row) -> bool:
+    def is_wanted(row: Reading) -> bool:
         return (
             row.time_ms <= options.end_ms
             and (not places or any(each.items() <= row.dimensions.items() for each in places))
             and (not options.measure or row.measure in options.measure)
         )
 
-    result = compare(kept, refused, table.rows(options, places), is_wanted)
+    result = compare(kept, refused, table.readings(options, places), is_wanted)
     if options.json:
         print_json(_as_dict(result, table.name), indent=2)
     else:
@@ -71,50 +68,30 @@ def show_comparison(sources: Sources, options: argparse.Namespace, log: RunLog) 
 def compare(
     kept: Iterable[Kept],
     refused: Iterable[RejectedEntry],
-    rows: Iterable[Row],
-    is_wanted: Callable[[Row], bool],
+    rows: Iterable[Reading],
+    is_wanted: Callable[[Reading], bool],
 ) -> Comparison:
     """Compare the wanted records. refused: the journal knows them; the table may have them, or
     others in their place.
 
-    If an observation was delivered twice with different values, the one with the higher version
-    counts.
+    If an observation was delivered twice with different values, the higher version counts.
     """
-    known = {_key(row) for entry in refused for row in _rows_of(entry)}
-    delivered: dict[_Key, Row] = {}
+    known = {row.key for entry in refused for row in readings_of(entry, "")}
+    delivered: dict[tuple[object, ...], Reading] = {}
     for each in kept:  # of one time the lowest version comes first
-        for row in filter(is_wanted, _rows_of(each)):
-            known.add(_key(row))
-            if not each.pending:
-                delivered[_key(row)] = row
-    held = {_key(row): row for row in filter(is_wanted, rows)}
+        wanted = {row.key: row for row in readings_of(each, "") if is_wanted(row)}
+        known |= wanted.keys()
+        if not each.pending:
+            delivered |= wanted
+    held = {row.key: row for row in rows if is_wanted(row)}
+    both = [(row, held[key]) for key, row in delivered.items() if key in held]
     return Comparison(
         len(delivered),
         len(held),
         [row for key, row in delivered.items() if key not in held],
-        [
-            (row, held[key])
-            for key, row in delivered.items()
-            if key in held and _value(row) != _value(held[key])
-        ],
+        [(row, other) for row, other in both if row.json_value != other.json_value],
         [row for key, row in held.items() if key not in known],
     )
-
-
-def _rows_of(entry: Kept | RejectedEntry) -> list[Row]:
-    """What the table should hold of an observation."""
-    seen = entry.observation
-    return [Row(seen.dimensions, name, seen.time_ms, value) for name, value in seen.values.items()]
-
-
-def _key(row: Row) -> _Key:
-    return frozenset(row.dimensions.items()), row.measure, row.time_ms
-
-
-def _value(row: Row) -> float | str:
-    """Equal for 5 and 5.00."""
-    value: float | str = json_value(row.value, row.measure)
-    return value
 
 
 def _lines(result: Comparison) -> Iterator[str]:
@@ -139,20 +116,20 @@ def _as_dict(result: Comparison, table: str) -> dict[str, Any]:
         "table": table,
         "delivered": result.delivered,
         "held": result.held,
-        "lacking": [_row_as_dict(row) for row in result.lacking],
+        "lacking": list(map(_row_as_dict, result.lacking)),
         "different": [
-            {**_row_as_dict(row), "value_in_table": _value(other)}
+            {**_row_as_dict(row), "value_in_table": other.json_value}
             for row, other in result.different
         ],
-        "unknown": [_row_as_dict(row) for row in result.unknown],
+        "unknown": list(map(_row_as_dict, result.unknown)),
     }
 
 
-def _row_as_dict(row: Row) -> dict[str, Any]:
+def _row_as_dict(row: Reading) -> dict[str, Any]:
     return {
         "dimensions": row.dimensions,
         "measure": row.measure,
-        "value": _value(row),
+        "value": row.json_value,
         "time": iso_time(row.time_ms),
         "time_ms": row.time_ms,
     }

@@ -1,8 +1,8 @@
 """Readings of the journal: needs neither AWS nor the secret, and changes nothing."""
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 from commands.show.readings import Reading, Shown, latest_of
@@ -10,6 +10,7 @@ from commands.terminal import plural
 from ingest.errors import SettingsError
 from ingest.journal import history
 from ingest.journal.history import Kept
+from ingest.journal.rejected import RejectedEntry
 from ingest.journal.schema import JournalFile
 from ingest.places import place_key
 from ingest.reporting.redaction import one_line
@@ -24,12 +25,11 @@ def from_journal(sources: Sources, options: argparse.Namespace) -> Shown:
             "--from-timestream asks the table."
         )
     with open_if_any(path) as journal:
-        kept = history.kept(journal, options.start_ms) if journal else []
+        kept = _wanted(history.kept(journal, options.start_ms) if journal else [], options)
         latest = history.latest(journal) if journal else []
     units = options.units or sources.early("WEATHER_UNITS") or "metric"
-    kept = _wanted(kept, options)
-    last_readings = latest_of(_readings(_wanted(latest, options), options.measure, units))
-    readings = _readings(kept, options.measure, units)
+    last_readings = latest_of(_readings(_wanted(latest, options), options, units))
+    readings = _readings(kept, options, units)
     readings = [reading for reading in readings if reading.time_ms <= options.end_ms]
     shown = Shown("the journal", options.start_ms, options.end_ms, units, last_readings, readings)
     if not latest:
@@ -50,14 +50,11 @@ def from_journal(sources: Sources, options: argparse.Namespace) -> Shown:
     return shown
 
 
-@contextmanager
-def open_if_any(path: Path | None) -> Iterator[JournalFile | None]:
+def open_if_any(path: Path | None) -> AbstractContextManager[JournalFile | None]:
     """The journal, to be read; None if there is none yet, or WEATHER_JOURNAL is off."""
     if path is None or not path.exists() or not path.stat().st_size:
-        yield None
-        return
-    with closing(JournalFile(path, read_only=True)) as journal:
-        yield journal
+        return nullcontext()
+    return closing(JournalFile(path, read_only=True))
 
 
 def _wanted(kept: Iterable[Kept], options: argparse.Namespace) -> list[Kept]:
@@ -72,26 +69,24 @@ def _wanted(kept: Iterable[Kept], options: argparse.Namespace) -> list[Kept]:
     ]
 
 
-def _readings(kept: Iterable[Kept], measures: Sequence[str], units: str) -> list[Reading]:
-    """Sorted by time, each once: of those with the same place, measure and time the last, which has
-    the highest version.
+def readings_of(entry: Kept | RejectedEntry, units: str) -> Iterator[Reading]:
+    """units: of an observation that does not say its own."""
+    seen, pending = entry.observation, isinstance(entry, Kept) and entry.pending
+    place, dimensions, units = seen.place.name, seen.dimensions, seen.units or units
+    for name, value in seen.values.items():
+        yield Reading(
+            place, dimensions, name, seen.time_ms, value, pending, units, seen.utc_offset_s
+        )
 
-    measures: only these; none: all. units: of observations that do not say theirs.
-    """
-    readings = {}
-    for each in kept:
-        seen = each.observation
-        for measure, value in seen.values.items():
-            if not measures or measure in measures:
-                readings[seen.place.name, measure, seen.time_ms] = Reading(
-                    seen.place.name,
-                    seen.city,
-                    seen.country,
-                    measure,
-                    seen.time_ms,
-                    value,
-                    each.pending,
-                    seen.units or units,
-                    seen.utc_offset_s,
-                )
-    return sorted(readings.values(), key=lambda reading: reading.time_ms)
+
+def _readings(kept: Iterable[Kept], options: argparse.Namespace, units: str) -> list[Reading]:
+    """Those of --measure, oldest first. If the journal has several with the same place, measure and
+    time, the last one counts: it has the highest version."""
+    return list(
+        {
+            (reading.place, reading.measure, reading.time_ms): reading
+            for each in kept
+            for reading in readings_of(each, units)
+            if not options.measure or reading.measure in options.measure
+        }.values()
+    )

@@ -1,30 +1,35 @@
-"""Readings drawn over time: a small panel a measure, a line a place. Alone imports matplotlib."""
+"""Readings drawn over time: a small panel per measure, a line per place.
 
-import logging
+The only file that imports matplotlib: import it where a plot is made.
+"""
+
 import math
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from zoneinfo import ZoneInfo
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import dates
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from commands.show import lines
-from commands.show.lines import Look, Point, View
+from commands.show.lines import Look, Point
 from commands.show.readings import CODES, DIRECTIONS, HOUR_MS, Quantity, Reading, Series, Shown
-from commands.show.time_zone import offsets, zone_of
-from commands.terminal import plural, print_lines
+from commands.show.time_zone import offsets
 from ingest.errors import UsageError
 from ingest.observation import MEASURES, TIME
 from ingest.reporting.redaction import one_line
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 _STYLE = Path(__file__).with_suffix(".mplstyle")
 _DOTS = ("Condition", *CODES, *DIRECTIONS)
-# Of how many readings in a panel on, dots get smaller.
+# With more readings than this in a line, dots get smaller.
 _MANY = 100
+# matplotlib counts days since 1970, and is much slower with a datetime.
+_DAY_MS = 24 * HOUR_MS
 # By what changes from tick to tick: years, months, days, hours, minutes, seconds; then the same for
 # the ticks at which one of them begins.
 _TICK_TEXTS: dict[str, Any] = {
@@ -39,72 +44,37 @@ _MAX_NAME_LETTERS = 80
 _LEFT, _RIGHT, _FOOT = 0.72, 0.45, 0.55
 
 
-def plot(shown: Shown, path: Path, zone: tzinfo | None) -> None:
-    """Draw into a .png or .svg, and say so. zone: None is the places' own.
-
-    Raises UsageError if matplotlib is not there, or the file cannot be written.
-    """
-    if not shown.readings:
-        said = f"There are no readings of the {shown.time} to plot: {path} was not written."
-        print_lines([*shown.notes, said])
-        return
-    # The last of each place: its clocks may have changed since.
-    places = {each.place: (each.city, each.country, each.utc_offset_s) for each in shown.readings}
-    zone = zone or zone_of(places.values(), shown.start_ms, shown.end_ms)
-    save(shown.readings, View(shown.start_ms, shown.end_ms, zone, f"from {shown.source}"), path)
-    readings = plural(len(shown.readings), "reading")
-    measures = plural(len({reading.measure for reading in shown.readings}), "measure")
-    print_lines([f"{path}: {readings} of {measures}, {zone} time.", *shown.notes])
-
-
-def save(readings: Sequence[Reading], view: View, path: Path) -> None:
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it talks of its font cache
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise UsageError(
-            "--plot needs matplotlib: pip install -r requirements-plot.txt (or let --csv hand the "
-            "readings to another program)."
-        ) from error
+@mpl.rc_context(fname=_STYLE)
+def save(shown: Shown, zone: tzinfo, path: Path) -> None:
+    """Draw into a .png or .svg. Raises UsageError if it cannot be written."""
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-    with mpl.rc_context(fname=_STYLE):
-        figure = draw(readings, view)
-        try:
-            figure.savefig(path, dpi=150, metadata=metadata)
-        except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+    figure = draw(shown, zone)
+    try:
+        figure.savefig(path, dpi=150, metadata=metadata)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def draw(readings: Sequence[Reading], view: View) -> "Figure":
-    """The whole picture; one reading at least."""
-    import matplotlib as mpl
-
-    panels = lines.panels_of(readings)
-    places = sorted({reading.place for reading in readings}, key=str.casefold)
-    newest_ms = max(reading.time_ms for reading in readings)
+@mpl.rc_context(fname=_STYLE)
+def draw(shown: Shown, zone: tzinfo) -> Figure:
+    """The whole picture. shown: with at least one reading."""
+    panels = lines.panels_of(shown.readings)
+    places = sorted({reading.place for reading in shown.readings}, key=str.casefold)
+    newest_ms = max(reading.time_ms for reading in shown.readings)
     looks = lines.looks_of(places)
-    legend = _legend(places, looks)
-    layout = _layout(len(panels), [label for label, _ in legend])
-    with mpl.rc_context(fname=_STYLE):
-        figure, axes_of_panels = _empty_figure(layout, len(panels))
-        for axes, (quantity, panel) in zip(axes_of_panels, panels.items(), strict=True):
-            latest = panel[places[0]][-1] if len(places) == 1 else None
-            if latest and latest.time_ms == newest_ms and quantity.measure not in _DOTS:
-                _label_latest(axes, latest, view)
-            _draw_panel(axes, quantity, panel, looks, view)
-        _draw_time_axes(axes_of_panels, layout.columns, view)
-        _draw_head(figure, places, view, layout)
-        _draw_legend(figure, legend, layout)
+    legend = [(_short(place), look) for place, look in looks.items()] if len(places) > 1 else []
+    if more := len(places) - len(looks):
+        legend.append((f"and {more} more", lines.OTHERS))
+    columns = 1 if len(panels) <= 4 else 2 if len(panels) <= 10 else 3
+    figure, every_axes = _figure(len(panels), columns, legend)
+    for axes, (quantity, panel) in zip(every_axes, panels.items(), strict=True):
+        latest = panel[places[0]][-1] if len(places) == 1 else None
+        if latest and latest.time_ms == newest_ms and quantity.measure not in _DOTS:
+            _label_latest(axes, latest, zone)
+        _draw_panel(axes, quantity, panel, looks, zone)
+    _draw_time_axes(every_axes, columns, shown, zone)
+    _draw_head(figure, places, shown, zone)
     return figure
-
-
-def _legend(places: Sequence[str], looks: dict[str, Look]) -> list[tuple[str, Look]]:
-    """Label and look; one place needs none."""
-    if len(places) == 1:
-        return []
-    more = len(places) - len(looks)
-    others = [(f"and {more} more", lines.OTHERS)] if more else []
-    return [*((_short(place), look) for place, look in looks.items()), *others]
 
 
 def _short(name: str) -> str:
@@ -112,57 +82,48 @@ def _short(name: str) -> str:
     return text if len(text) <= _MAX_NAME_LETTERS else f"{text[: _MAX_NAME_LETTERS - 1]}…"
 
 
-class _Layout(NamedTuple):
-    """Panels in columns and rows; width, height and the head above the panels in inches."""
-
-    columns: int
-    rows: int
-    width: float
-    height: float
-    head: float
-    legend_columns: int
-
-
-def _layout(panels: int, labels: list[str]) -> _Layout:
-    columns = 1 if panels <= 4 else 2 if panels <= 10 else 3
+def _figure(panels: int, columns: int, legend: list[tuple[str, Look]]) -> tuple[Figure, list[Axes]]:
+    """The legend, and below it empty panels. All lengths are inches."""
     rows = math.ceil(panels / columns)
     width, panel_height = (8.0, 1.5) if columns == 1 else (4.6 * columns, 1.6)
     # As many labels in a row as fit: a letter is 0.07 inches wide, roughly.
-    longest = max(map(len, labels), default=0)
+    longest = max((len(label) for label, _ in legend), default=0)
     legend_columns = max(1, int((width - 1) / (longest * 0.07 + 0.45)))
-    legend_rows = math.ceil(len(labels) / legend_columns)
-    head = 0.58 + (0.06 + 0.19 * legend_rows if labels else 0)
+    legend_rows = math.ceil(len(legend) / legend_columns)
+    head = 0.58 + (0.06 + 0.19 * legend_rows if legend else 0)
     height = rows * panel_height + head + _FOOT
-    return _Layout(columns, rows, width, height, head, legend_columns)
-
-
-def _empty_figure(layout: _Layout, panels: int) -> "tuple[Figure, list[Axes]]":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(layout.width, layout.height))
-    grid = figure.subplots(layout.rows, layout.columns, sharex=True, squeeze=False)
+    figure = Figure(figsize=(width, height))
+    grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
     figure.subplots_adjust(
-        left=_LEFT / layout.width,
-        right=1 - _RIGHT / layout.width,
-        top=1 - (layout.head + 0.3) / layout.height,
-        bottom=_FOOT / layout.height,
+        left=_LEFT / width,
+        right=1 - _RIGHT / width,
+        top=1 - (head + 0.3) / height,
+        bottom=_FOOT / height,
         hspace=0.42,
         wspace=0.36,
     )
-    every = list(grid.flat)
-    for axes in every[panels:]:
+    if legend:
+        styles: Any = [{"linestyle": style, "color": color} for _, (style, color) in legend]
+        figure.legend(
+            handles=[Line2D([], [], **style) for style in styles],
+            labels=[label for label, _ in legend],
+            loc="upper left",
+            bbox_to_anchor=(_LEFT / width, 1 - 0.61 / height),
+            ncols=legend_columns,
+        )
+    for axes in grid.flat[panels:]:
         axes.set_visible(False)
-    return figure, every[:panels]
+    return figure, list(grid.flat[:panels])
 
 
 def _draw_panel(
-    axes: "Axes", quantity: Quantity, panel: dict[str, Series], looks: dict[str, Look], view: View
+    axes: Axes, quantity: Quantity, panel: dict[str, Series], looks: dict[str, Look], zone: tzinfo
 ) -> None:
     is_time = MEASURES[quantity.measure].kind == TIME
     axes.set_title(quantity.measure)
-    axes.set_ylabel(view.time_name if is_time else quantity.unit)
+    axes.set_ylabel(_time_name(zone) if is_time else quantity.unit)
     words = lines.words_of(quantity, panel)
-    points = {place: lines.points_of(series, words, view.zone) for place, series in panel.items()}
+    points = {place: lines.points_of(series, words, zone) for place, series in panel.items()}
     if words:  # side by side: places often have the same word at the same time
         for number, (place, line) in enumerate(points.items()):
             aside = (0.5 + number) / len(points) / 2 - 0.25
@@ -173,11 +134,19 @@ def _draw_panel(
     for place, line in points.items():
         if place in looks:
             _draw_line(axes, _short(place), [line], looks[place], dots=dots)
-    _dress_value_axis(axes, quantity, words)
+    _format_value_axis(axes, quantity, words)
+
+
+def _time_name(zone: tzinfo) -> str:
+    """Whose time it is, short: UTC, UTC-05:00, London time."""
+    name = str(zone)
+    if name.startswith("UTC"):
+        return name
+    return f"{name.rpartition('/')[2].replace('_', ' ')} time"
 
 
 def _draw_line(
-    axes: "Axes", label: str, parts: Sequence[Sequence[Point]], look: Look, *, dots: bool
+    axes: Axes, label: str, parts: Sequence[Sequence[Point]], look: Look, *, dots: bool
 ) -> None:
     times_ms, heights, alone = lines.joined(parts)
     style, color = look
@@ -185,32 +154,19 @@ def _draw_line(
     if dots:  # nothing lies between 350 and 10 degrees, or between two words
         form = {"linestyle": "", "marker": "o", "markeredgewidth": 0}
     size = 2 if dots and len(times_ms) > _MANY else 3
-    moments = [_moment(time_ms) for time_ms in times_ms]
-    axes.plot(moments, heights, color=color, label=label, markersize=size, **form)
+    days = [time_ms / _DAY_MS for time_ms in times_ms]
+    axes.plot(days, heights, color=color, label=label, markersize=size, **form)
 
 
-def _moment(time_ms: int) -> float:
-    """As matplotlib counts: days since 1970. It takes much longer over a datetime."""
-    return time_ms / (24 * HOUR_MS)
-
-
-def _label_latest(axes: "Axes", latest: Reading, view: View) -> None:
-    """The last value at the line's end: what one looks for first."""
-    ((time_ms, height),) = lines.points_of([latest], (), view.zone)
+def _label_latest(axes: Axes, latest: Reading, zone: tzinfo) -> None:
+    """The last value at the line's end: what a reader looks for first."""
+    ((time_ms, height),) = lines.points_of([latest], (), zone)
     is_time = MEASURES[latest.measure].kind == TIME
-    color = lines.COLORS[0]
-    axes.plot(
-        [_moment(time_ms)],
-        [height],
-        "o",
-        color=color,
-        label="_latest",
-        markersize=3.5,
-        clip_on=False,
-    )
+    day, color = time_ms / _DAY_MS, lines.COLORS[0]
+    axes.plot([day], [height], "o", color=color, markersize=3.5, clip_on=False)
     axes.annotate(
         lines.clock_text(height) if is_time else latest.value,
-        (_moment(time_ms), height),
+        (day, height),
         xytext=(5, 0),
         textcoords="offset points",
         va="center",
@@ -220,9 +176,7 @@ def _label_latest(axes: "Axes", latest: Reading, view: View) -> None:
     )
 
 
-def _dress_value_axis(axes: "Axes", quantity: Quantity, words: list[str]) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
+def _format_value_axis(axes: Axes, quantity: Quantity, words: list[str]) -> None:
     if words:
         axes.set_yticks(range(len(words)), [one_line(word)[:_MAX_WORD_LETTERS] for word in words])
         axes.set_ylim(-0.6, len(words) - 0.4)
@@ -246,47 +200,31 @@ def _dress_value_axis(axes: "Axes", quantity: Quantity, words: list[str]) -> Non
     axes.set_ylim(low, high)
 
 
-def _draw_time_axes(panels: "Sequence[Axes]", columns: int, view: View) -> None:
-    from matplotlib import dates
-
+def _draw_time_axes(panels: Sequence[Axes], columns: int, shown: Shown, zone: tzinfo) -> None:
+    """One axis, which all panels share; named below the last panel of each column."""
     typed_dates: Any = dates  # its stubs leave these out
-    zone: Any = view.zone
-    start: Any = datetime.fromtimestamp(view.start_ms / 1000, zone)
-    end: Any = datetime.fromtimestamp(view.end_ms / 1000, zone)
-    label = str(zone)
-    if isinstance(zone, ZoneInfo) and label != "UTC":
-        label += f" time ({', then '.join(offsets(zone, view.start_ms, view.end_ms))})"
     ticks = {"minticks": 5, "maxticks": 9} if columns == 1 else {"minticks": 3, "maxticks": 5}
-    for number, axes in enumerate(panels):
-        locator = typed_dates.AutoDateLocator(tz=zone, **ticks)
-        formatter = typed_dates.ConciseDateFormatter(locator, tz=zone, **_TICK_TEXTS)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(formatter)
-        axes.set_xlim(start, end)
-        if number + columns >= len(panels):  # the last of its column
-            axes.tick_params(axis="x", labelbottom=True)
-            axes.set_xlabel(label)
+    locator = typed_dates.AutoDateLocator(tz=zone, **ticks)
+    panels[0].xaxis.set_major_locator(locator)
+    formatter = typed_dates.ConciseDateFormatter(locator, tz=zone, **_TICK_TEXTS)
+    panels[0].xaxis.set_major_formatter(formatter)
+    panels[0].set_xlim(shown.start_ms / _DAY_MS, shown.end_ms / _DAY_MS)
+    label = str(zone)
+    if not label.startswith("UTC"):
+        label += f" time ({', then '.join(offsets(zone, shown.start_ms, shown.end_ms))})"
+    for axes in panels[-columns:]:
+        axes.tick_params(axis="x", labelbottom=True)
+        axes.set_xlabel(label)
 
 
-def _draw_head(figure: "Figure", places: list[str], view: View, layout: _Layout) -> None:
+def _draw_head(figure: Figure, places: list[str], shown: Shown, zone: tzinfo) -> None:
     what = f"{len(places)} places" if len(places) > 1 else _short(places[0])
-    left, inch = _LEFT / layout.width, 1 / layout.height
-    figure.text(
-        left, 1 - 0.12 * inch, f"Weather of {what}", fontsize=13, fontweight="bold", va="top"
+    first, last = (
+        f"{datetime.fromtimestamp(each / 1000, zone):%-d %b %Y %H:%M}"
+        for each in (shown.start_ms, shown.end_ms)
     )
-    below = f"{view.span}, {view.source}"
-    figure.text(left, 1 - 0.38 * inch, below, fontsize=8.5, color="#666666", va="top")
-
-
-def _draw_legend(figure: "Figure", legend: list[tuple[str, Look]], layout: _Layout) -> None:
-    from matplotlib.lines import Line2D
-
-    if legend:
-        styles: Any = [{"linestyle": style, "color": color} for _, (style, color) in legend]
-        figure.legend(
-            handles=[Line2D([], [], **style) for style in styles],
-            labels=[label for label, _ in legend],
-            loc="upper left",
-            bbox_to_anchor=(_LEFT / layout.width, 1 - 0.61 / layout.height),
-            ncols=layout.legend_columns,
-        )
+    below = f"{first} to {last}, from {shown.source}"
+    width, height = figure.get_size_inches()
+    left, top, second = _LEFT / width, 1 - 0.12 / height, 1 - 0.38 / height
+    figure.text(left, top, f"Weather of {what}", fontsize=13, fontweight="bold", va="top")
+    figure.text(left, second, below, fontsize=8.5, color="#666666", va="top")

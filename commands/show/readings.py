@@ -9,19 +9,13 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from ingest.observation import MEASURES, TEXT, UNITS
+from ingest.observation import MEASURES, TEXT, UNITS, describe_reading, iso_time
 
 HOUR_MS = 3_600_000
-
-# Two readings further apart than both of these have a gap between them.
-GAP_SPACINGS = 3
-GAP_AT_LEAST_MS = 3 * HOUR_MS
 
 # Measures whose sums say nothing.
 CODES = ("ConditionId",)
 DIRECTIONS = ("WindDirection",)
-
-_ORDER = {measure: number for number, measure in enumerate(MEASURES)}
 
 
 class Quantity(NamedTuple):
@@ -35,19 +29,31 @@ class Quantity(NamedTuple):
 class Reading:
     """place: as configured; from Timestream, which does not know that, as its dimensions say.
 
-    value: its text in a record. units: what it was fetched in, as WEATHER_UNITS names them.
+    dimensions, value: as in its record. units: what it was fetched in, one of UNITS.
     utc_offset_s: of the place's clocks, seconds east of UTC; None if that is not known.
     """
 
     place: str
-    city: str
-    country: str
+    dimensions: dict[str, str]
     measure: str
     time_ms: int
     value: str
     pending: bool = False
     units: str = "metric"
     utc_offset_s: int | None = None
+
+    def __str__(self) -> str:
+        return describe_reading(self.measure, self.value, self.dimensions, self.time_ms)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What distinguishes it in the table."""
+        return frozenset(self.dimensions.items()), self.measure, self.time_ms
+
+    @property
+    def json_value(self) -> float | str:
+        """Equal for 5 and 5.00."""
+        return self.value if MEASURES[self.measure].kind == TEXT else json.loads(self.value)
 
     @property
     def quantity(self) -> Quantity:
@@ -64,9 +70,9 @@ Series = list[Reading]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """All that can be shown. readings: from start to end, oldest first; latest: of each place its
-    last, also from before. units: of readings that do not say theirs. notes: what a person should
-    know of them."""
+    """All that can be shown. readings: from start to end, oldest first; latest: the last of each
+    place, also from before. units: of readings that do not say theirs. notes: what a person should
+    know about them."""
 
     source: str
     start_ms: int
@@ -88,7 +94,7 @@ def last_hours(start_ms: int, end_ms: int) -> str:
 
 
 def by_place(readings: Iterable[Reading]) -> dict[str, list[Series]]:
-    """place -> its readings, a series a quantity in the order of `rank`; places by name."""
+    """place -> its series, one per quantity, in the order of `rank`; places by name."""
     found: dict[str, dict[Quantity, Series]] = {}
     for reading in readings:
         found.setdefault(reading.place, {}).setdefault(reading.quantity, []).append(reading)
@@ -97,12 +103,12 @@ def by_place(readings: Iterable[Reading]) -> dict[str, list[Series]]:
 
 
 def rank(series: Series) -> tuple[int, int]:
-    """Sorts measures as in their table, and of one in several units the last used last."""
-    return _ORDER[series[-1].measure], series[-1].time_ms
+    """Sorts measures as in their table; a measure in several units by their last use."""
+    return list(MEASURES).index(series[-1].measure), series[-1].time_ms
 
 
 def latest_of(readings: Sequence[Reading]) -> list[Reading]:
-    """Of each place those of its last time. readings: oldest first."""
+    """The readings of each place's last time. readings: oldest first."""
     newest = {reading.place: reading.time_ms for reading in readings}
     return [reading for reading in readings if reading.time_ms == newest[reading.place]]
 
@@ -114,14 +120,22 @@ def mean_direction(degrees: Iterable[float]) -> float | None:
 
 
 def gap_limit_ms(times_ms: Sequence[int]) -> float:
-    """How far apart two readings of these may be before nothing is known of what lies between."""
-    spacings = [later - earlier for earlier, later in pairwise(times_ms)]
-    return max(GAP_SPACINGS * median(spacings), GAP_AT_LEAST_MS) if spacings else GAP_AT_LEAST_MS
+    """How far apart two of these readings can be without a gap between them: three times the usual
+    pause, and at least three hours."""
+    pauses_ms = [later - earlier for earlier, later in pairwise(times_ms)]
+    return 3 * max(median(pauses_ms or [0]), HOUR_MS)
 
 
-def json_value(value: str, measure: str) -> float | str:
-    """The text of a record as JSON has it."""
-    if MEASURES[measure].kind == TEXT:
-        return value
-    number: float = json.loads(value)
-    return number
+def as_dict(reading: Reading) -> dict[str, object]:
+    """For another program: as CSV and JSON have it."""
+    return {
+        "time": iso_time(reading.time_ms),
+        "time_ms": reading.time_ms,
+        "place": reading.place,
+        "city": reading.dimensions.get("city", ""),
+        "country": reading.dimensions.get("country", ""),
+        "measure": reading.measure,
+        "value": reading.json_value,
+        "unit": reading.unit,
+        "state": "pending" if reading.pending else "delivered",
+    }

@@ -1,30 +1,32 @@
-"""The time zone of places, as far as what is known of them says it.
+"""The time zone of places, as far as it is known.
 
 The tz database names the zones of each country: if a country has one, or all of its zones agree for
 the time in question, or one has the city's name, that is the place's. Otherwise the replies of
-OpenWeatherMap say how far its clocks are from UTC, and it is named by that. If neither is known
-nothing is guessed: UTC, or what --time-zone says.
+OpenWeatherMap say how far its clocks are from UTC, and the zone is named by that. If neither is
+known nothing is guessed: UTC, or what --time-zone says.
 """
 
 import unicodedata
 import zoneinfo
-from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+from commands.show.readings import Reading, Shown
 
 _ZERO = timedelta()
 
 
-def zone_of(places: Iterable[tuple[str, str, int | None]], start_ms: int, end_ms: int) -> tzinfo:
-    """The zone that all these places share; UTC if they share none, or it is not known.
-
-    places: (city, ISO 3166 country, seconds east of UTC), "" and None if it is not known.
-    start and end: the time in question.
-    """
-    zones = {_zone(*place, start_ms, end_ms) for place in places}
+def zone_of(shown: Shown) -> tzinfo:
+    """The zone that all its places share; UTC if they share none, or it is not known."""
+    start_ms, end_ms = shown.start_ms, shown.end_ms
+    # The last reading of each place: its clocks may have changed since the others.
+    last = {reading.place: reading for reading in shown.readings}
+    zones = {_zone(reading, start_ms, end_ms) for reading in last.values()}
     if len(zones) == 1:
         return zones.pop()
     distances = {each for zone in zones for each in _distances(zone, start_ms, end_ms)}
@@ -37,20 +39,22 @@ def offsets(zone: tzinfo, start_ms: int, end_ms: int) -> list[str]:
     return [str(timezone(distance)) if distance else "UTC+00:00" for distance in distances]
 
 
-def _zone(city: str, country: str, utc_offset_s: int | None, start_ms: int, end_ms: int) -> tzinfo:
-    zones = _zones().get(country.upper(), [])
-    names = [zone for zone in zones if _folded(zone.rpartition("/")[2]) == _folded(city)]
+def _zone(reading: Reading, start_ms: int, end_ms: int) -> tzinfo:
+    zones = _zones().get(reading.dimensions.get("country", "").upper(), [])
+    city = _folded(reading.dimensions.get("city", ""))
+    names = [zone for zone in zones if _folded(zone.rpartition("/")[2]) == city]
     if not names and len({_distances(ZoneInfo(zone), start_ms, end_ms) for zone in zones}) == 1:
         names = zones
-    known = None if utc_offset_s is None else timedelta(seconds=utc_offset_s)
-    # Juneau in Wisconsin has not Alaska's time.
+    offset_s = reading.utc_offset_s
+    known = None if offset_s is None else timedelta(seconds=offset_s)
+    # Juneau in Wisconsin does not have Alaska's time.
     if names and (known is None or known in _distances(ZoneInfo(names[0]), start_ms, end_ms)):
         return ZoneInfo(names[0])
     return _fixed(known or _ZERO)
 
 
 def _fixed(distance: timedelta) -> tzinfo:
-    """A zone without a change of clocks, named as UTC-05:00."""
+    """A zone whose clocks never change, named as UTC-05:00."""
     return timezone(distance) if distance else ZoneInfo("UTC")
 
 
@@ -65,23 +69,17 @@ def _distances(zone: tzinfo, start_ms: int, end_ms: int) -> tuple[timedelta, ...
 @cache
 def _zones() -> dict[str, list[str]]:
     """country -> its zones, from the tz database's zone.tab; empty if there is none."""
+    folders: list[Traversable] = [*map(Path, zoneinfo.TZPATH)]
+    with suppress(ModuleNotFoundError):
+        folders.append(resources.files("tzdata") / "zoneinfo")
+    tables = (folder / "zone.tab" for folder in folders)
+    table = next((table.read_text(encoding="utf-8") for table in tables if table.is_file()), "")
     zones: dict[str, list[str]] = {}
-    for line in _zone_table().splitlines():
+    for line in table.splitlines():
         if line and not line.startswith("#"):
             country, _, name, *_ = line.split("\t")
             zones.setdefault(country, []).append(name)
     return zones
-
-
-def _zone_table() -> str:
-    for folder in map(Path, zoneinfo.TZPATH):
-        if (folder / "zone.tab").is_file():
-            return (folder / "zone.tab").read_text(encoding="utf-8")
-    try:
-        table = resources.files("tzdata") / "zoneinfo" / "zone.tab"
-    except ModuleNotFoundError:
-        return ""
-    return table.read_text(encoding="utf-8")
 
 
 def _folded(text: str) -> str:

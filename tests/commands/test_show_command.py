@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 
 from commands.show.comparison import Comparison, compare
 from commands.show.readings import gap_limit_ms, mean_direction
-from commands.show.sparkline import BARS, PLAIN, sparkline
-from commands.show.timestream_query import Row as TableRow
+from commands.show.screen import BARS, PLAIN, sparkline
 from commands.show.timestream_query import (
     dimensions_of,
     identifier,
     literal,
-    rows_of_page,
+    place_of,
+    readings_of_page,
     sql,
 )
 from commands.terminal import age
@@ -555,7 +555,7 @@ def test_a_row_is_named_by_coordinates_else_city_else_id() -> None:
         ({"city_id": "2643743"}, "2643743"),
     ]
     for dimensions, place in cases:
-        assert TableRow(dimensions, "Humidity", 0, "50").reading("metric").place == place
+        assert place_of(dimensions) == place
 
 
 INJECTIONS = (
@@ -710,9 +710,9 @@ def test_another_value_in_the_table_is_named(program: Program, aws: EmbeddedAws)
 
 def compared_with(path: Path, table: list[Observation]) -> Comparison:
     """The journal against a table that holds these, without a Query between."""
-    answer = page(rows(table))
+    held = readings_of_page(page(rows(table)), "metric")
     with closing(JournalFile(path, read_only=True)) as journal:
-        return compare(kept(journal, 0), rejected(journal), rows_of_page(answer), lambda _: True)
+        return compare(kept(journal, 0), rejected(journal), held, lambda _: True)
 
 
 def test_pending_and_rejected_records_are_neither_lacking_nor_unknown(tmp_path: Path) -> None:

@@ -17,9 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
-from commands.show.lines import View
 from commands.show.plot import draw, save
-from commands.show.readings import Reading
+from commands.show.readings import Reading, Shown
 from commands.show.time_zone import offsets, zone_of
 from ingest.errors import Status, UsageError
 from ingest.observation import MEASURES
@@ -33,8 +32,12 @@ LONDON_TIME = ZoneInfo("Europe/London")
 numbers_of: Any = dates.num2date  # untyped
 
 
-def view(hours: int = 24, zone: tzinfo = LONDON_TIME) -> View:
-    return View(START_MS, START_MS + hours * HOUR_MS, zone, "from the journal")
+def shown(readings: list[Reading], hours: int = 24, start_ms: int = START_MS) -> Shown:
+    return Shown("the journal", start_ms, start_ms + hours * HOUR_MS, "metric", [], readings)
+
+
+def drawn(readings: list[Reading], zone: tzinfo = LONDON_TIME) -> Figure:
+    return draw(shown(readings), zone)
 
 
 def series(
@@ -49,8 +52,7 @@ def series(
     return [
         Reading(
             place,
-            city,
-            country,
+            {"city": city, "country": country},
             measure,
             START_MS + int(each * HOUR_MS),
             value or str(each),
@@ -93,14 +95,14 @@ def texts(figure: Figure) -> list[str]:
 
 def test_every_reading_is_a_point_at_its_time() -> None:
     hours = [0.5, 1, 1.5, 2]
-    (panel,) = panels(draw(series(hours), view())).values()
+    (panel,) = panels(drawn(series(hours))).values()
     (line,) = lines(panel).values()
     assert points(line) == [(hour, hour) for hour in hours]
 
 
 def test_a_gap_is_left_as_a_gap_and_what_is_near_is_joined() -> None:
     hours = [1, 2, 3, 7, 8, 10.9]
-    (panel,) = panels(draw(series(hours), view())).values()
+    (panel,) = panels(drawn(series(hours))).values()
     (line,) = lines(panel).values()
     assert [math.isnan(value) for value in values(line)] == [
         False,
@@ -112,20 +114,20 @@ def test_a_gap_is_left_as_a_gap_and_what_is_near_is_joined() -> None:
 
 
 def test_readings_hours_apart_are_joined_where_that_is_their_pace() -> None:
-    (panel,) = panels(draw(series([0, 4, 8, 12, 16]), view())).values()
+    (panel,) = panels(drawn(series([0, 4, 8, 12, 16]))).values()
     (line,) = lines(panel).values()
     assert len(values(line)) == 5
 
 
 def test_a_reading_alone_between_gaps_is_a_dot() -> None:
-    (panel,) = panels(draw(series([1, 1.5, 2, 9, 20, 20.5]), view())).values()
+    (panel,) = panels(drawn(series([1, 1.5, 2, 9, 20, 20.5]))).values()
     (line,) = lines(panel).values()
     alone: Any = line.get_markevery()
     assert [values(line)[index] for index in alone] == [9]
 
 
 def test_one_reading_is_drawn() -> None:
-    (panel,) = panels(draw(series([12]), view())).values()
+    (panel,) = panels(drawn(series([12]))).values()
     (line,) = lines(panel).values()
     assert (points(line), line.get_markevery()) == ([(12, 12)], [0])
 
@@ -133,7 +135,7 @@ def test_one_reading_is_drawn() -> None:
 def test_panels_are_named_and_have_units_in_the_order_of_the_table_of_measures() -> None:
     names = ("Humidity", "WindSpeed", "CurrentTemp")
     readings = [each for name in names for each in series([1, 2], name, units="imperial")]
-    found = panels(draw(readings, view()))
+    found = panels(drawn(readings))
     assert list(found) == ["CurrentTemp", "Humidity", "WindSpeed"]
     assert [panel.get_ylabel() for panel in found.values()] == ["°F", "%", "mph"]
 
@@ -141,7 +143,7 @@ def test_panels_are_named_and_have_units_in_the_order_of_the_table_of_measures()
 def test_several_places_are_labelled_lines_of_their_own_colours() -> None:
     places = [f"City {number:02d},GB" for number in range(9)]
     readings = [each for place in places for each in series([1, 2], place=place)]
-    figure = draw(readings, view())
+    figure = drawn(readings)
     (panel,) = panels(figure).values()
     assert list(lines(panel)) == places
     (legend,) = figure.legends
@@ -154,7 +156,7 @@ def test_several_places_are_labelled_lines_of_their_own_colours() -> None:
 
 
 def test_one_place_is_in_the_title_and_its_latest_value_at_the_end() -> None:
-    figure = draw(series([1, 2, 3]), view())
+    figure = drawn(series([1, 2, 3]))
     assert texts(figure)[0] == "Weather of London,GB"
     assert texts(figure)[1] == "23 Nov 2026 00:00 to 24 Nov 2026 00:00, from the journal"
     (panel,) = panels(figure).values()
@@ -164,7 +166,7 @@ def test_one_place_is_in_the_title_and_its_latest_value_at_the_end() -> None:
 
 def test_the_time_axis_is_in_the_zone_that_it_names() -> None:
     tokyo = ZoneInfo("Asia/Tokyo")
-    figure = draw(series([0, 6, 12, 18]), view(zone=tokyo))
+    figure = drawn(series([0, 6, 12, 18]), tokyo)
     (panel,) = panels(figure).values()
     assert panel.get_xlabel() == "Asia/Tokyo time (UTC+09:00)"
     figure.draw_without_rendering()
@@ -173,12 +175,12 @@ def test_the_time_axis_is_in_the_zone_that_it_names() -> None:
     position = panel.get_xticks()[labels.index("24 Nov")]
     assert numbers_of(position).astimezone(UTC).hour == 15
     for zone in (ZoneInfo("UTC"), timezone(timedelta(hours=-5))):
-        (panel,) = panels(draw(series([1]), view(zone=zone))).values()
+        (panel,) = panels(drawn(series([1]), zone)).values()
         assert panel.get_xlabel() == str(zone)
 
 
 def test_the_axis_spans_what_was_asked_for_so_that_gaps_at_its_ends_are_seen() -> None:
-    (panel,) = panels(draw(series([11, 12]), view())).values()
+    (panel,) = panels(drawn(series([11, 12]))).values()
     first, last = numbers_of(panel.get_xlim())
     assert (first.timestamp() * 1000, last.timestamp() * 1000) == (
         START_MS,
@@ -199,7 +201,7 @@ def test_all_measures_fit_into_one_picture(units: str) -> None:
         for name in MEASURES
         for each in series(range(24), name, value=words.get(name, ""), units=units)
     ]
-    figure = draw(readings, view())
+    figure = drawn(readings)
     figure.draw_without_rendering()
     found = panels(figure)
     assert list(found) == list(MEASURES)
@@ -223,7 +225,7 @@ def test_words_and_codes_have_lines_of_their_own_and_directions_a_compass() -> N
         *series([1], "ConditionId", value="500"),
         *series([1, 2], "WindDirection", value="350"),
     ]
-    found = panels(draw(readings, view()))
+    found = panels(drawn(readings))
 
     def labels(name: str) -> list[str]:
         return [label.get_text() for label in found[name].get_yticklabels()]
@@ -237,7 +239,7 @@ def test_words_and_codes_have_lines_of_their_own_and_directions_a_compass() -> N
 
 def test_times_of_day_are_drawn_as_hours_of_the_local_day() -> None:
     sunrise = series([1], "Sunrise", value=str(START_MS + 7 * HOUR_MS))
-    (panel,) = panels(draw(sunrise, view(zone=ZoneInfo("Europe/Paris")))).values()
+    (panel,) = panels(drawn(sunrise, ZoneInfo("Europe/Paris"))).values()
     assert [y for _, y in points(*lines(panel).values())] == [8]
     assert [text.get_text() for text in panel.texts] == ["08:00"]
 
@@ -252,7 +254,7 @@ def test_times_of_day_are_drawn_as_hours_of_the_local_day() -> None:
 )
 def test_times_of_day_say_whose_they_are(zone: tzinfo, name: str) -> None:
     sunrise = series([1], "Sunrise", value=str(START_MS + 7 * HOUR_MS))
-    (panel,) = panels(draw(sunrise, view(zone=zone))).values()
+    (panel,) = panels(drawn(sunrise, zone)).values()
     assert panel.get_ylabel() == name
 
 
@@ -263,18 +265,18 @@ def test_a_measure_in_two_units_has_two_panels() -> None:
         *series([3, 4], value="50", units="imperial"),
         *series([3, 4], "Humidity", value="90", units="imperial"),
     ]
-    figure = draw(readings, view())
+    figure = drawn(readings)
     found = [(panel.get_title(loc="left"), panel.get_ylabel()) for panel in figure.axes]
     assert found == [("CurrentTemp", "°C"), ("CurrentTemp", "°F"), ("Humidity", "%")]
-    drawn = [points(*lines(panel).values()) for panel in figure.axes]
-    assert drawn == [[(1, 10), (2, 10)], [(3, 50), (4, 50)], [(hour, 90) for hour in (1, 2, 3, 4)]]
+    seen = [points(*lines(panel).values()) for panel in figure.axes]
+    assert seen == [[(1, 10), (2, 10)], [(3, 50), (4, 50)], [(hour, 90) for hour in (1, 2, 3, 4)]]
 
 
 def test_places_without_a_look_of_their_own_are_grey_and_counted() -> None:
     for count, named, more in ((21, 21, []), (22, 20, ["and 2 more"]), (300, 20, None)):
         places = [f"City {number:03d},GB" for number in range(count)]
         readings = [each for place in places for each in series([1, 1.5, 2, 9], place=place)]
-        figure = draw(readings, view())
+        figure = drawn(readings)
         (panel,) = panels(figure).values()
         assert list(lines(panel)) == places[:named]
         (legend,) = figure.legends
@@ -296,7 +298,7 @@ def test_places_without_a_look_of_their_own_are_grey_and_counted() -> None:
 
 def test_a_place_of_any_length_is_named_within_the_picture() -> None:
     places = [f"{'Llanfair' * 30} {number},GB" for number in range(2)]
-    figure = draw([each for place in places for each in series([1], place=place)], view())
+    figure = drawn([each for place in places for each in series([1], place=place)])
     figure.draw_without_rendering()
     (legend,) = figure.legends
     assert legend.get_window_extent().x1 < figure.bbox.width
@@ -304,7 +306,7 @@ def test_a_place_of_any_length_is_named_within_the_picture() -> None:
 
 def test_what_cannot_be_negative_has_no_axis_below_zero() -> None:
     readings = [*series([1, 2], "Rain1h", value="0"), *series([1, 2], "CurrentTemp", value="-5")]
-    found = panels(draw(readings, view()))
+    found = panels(drawn(readings))
     low, high = found["Rain1h"].get_ylim()
     assert -0.1 < low <= 0 < high
     assert found["CurrentTemp"].get_ylim()[0] < -5
@@ -337,16 +339,32 @@ def test_what_cannot_be_negative_has_no_axis_below_zero() -> None:
 def test_the_zone_is_the_places_own_where_that_is_known(
     places: list[tuple[str, str, int | None]], zone: str
 ) -> None:
-    assert str(zone_of(places, START_MS, START_MS + HOUR_MS)) == zone
+    assert str(zone_of(at(places, hours=1))) == zone
+
+
+def at(places: list[tuple[str, str, int | None]], hours: int, start_ms: int = START_MS) -> Shown:
+    """A reading of each of these: city, country, seconds east of UTC."""
+    readings = [
+        Reading(
+            f"{city},{country}",
+            {"city": city, "country": country},
+            "Humidity",
+            start_ms,
+            "50",
+            utc_offset_s=offset_s,
+        )
+        for city, country, offset_s in places
+    ]
+    return shown(readings, hours, start_ms)
 
 
 def test_places_whose_clocks_change_apart_share_no_zone() -> None:
     in_autumn = 1_792_800_000_000  # 2026-10-24, a day before Europe's and a week before America's
-    places = [("Paris", "FR", 7200), ("Cairo", "EG", 10800)]
-    assert str(zone_of(places, in_autumn, in_autumn + 48 * HOUR_MS)) == "UTC"
+    places: list[tuple[str, str, int | None]] = [("Paris", "FR", 7200), ("Cairo", "EG", 10800)]
+    assert str(zone_of(at(places, 48, in_autumn))) == "UTC"
     places = [("Paris", "FR", 7200), ("Berlin", "DE", 7200)]
-    assert str(zone_of(places, in_autumn, in_autumn + 48 * HOUR_MS)) == "UTC"
-    assert str(zone_of(places, in_autumn, in_autumn + HOUR_MS)) == "UTC+02:00"
+    assert str(zone_of(at(places, 48, in_autumn))) == "UTC"
+    assert str(zone_of(at(places, 1, in_autumn))) == "UTC+02:00"
 
 
 # --- the command
@@ -414,7 +432,7 @@ def test_without_matplotlib_it_says_what_to_install(alone: Program, tmp_path: Pa
 
 def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
-        save(series([1]), view(), tmp_path / "missing" / "weather.png")
+        save(shown(series([1])), LONDON_TIME, tmp_path / "missing" / "weather.png")
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -422,7 +440,7 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
         first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
         readings = [*series([1, 2]), *series([1, 2], place=PARIS.name)]
         for path in (first, second):
-            save(readings, view(), path)
+            save(shown(readings), LONDON_TIME, path)
         assert first.read_bytes() == second.read_bytes()
 
 
