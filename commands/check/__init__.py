@@ -2,16 +2,19 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
 
-from commands.check.checks import findings
-from commands.check.findings import OK, UNKNOWN, Finding, show, show_result
+from commands.check import aws, findings, local, weather
+from commands.check.findings import FAILED, OK, UNKNOWN, Finding, NeedError
 from commands.check.known import Known
-from commands.command_line import settings_of, statuses
+from commands.command_line import command_parser, settings_of, statuses
 from commands.terminal import interruptible
+from ingest.errors import IngestError
+from ingest.reporting.redaction import one_line
 from ingest.settings import read_sources
-
-__all__ = ["main", "make_parser"]
 
 DESCRIPTION = """\
 Go through everything that a run needs. Each thing is one line: a mark, its
@@ -68,29 +71,90 @@ examples:
       The facts of what failed."""
 
 
+class Check(NamedTuple):
+    """needs: settings that must be usable, and checks that must have found what they look for.
+
+    as_need: what others are said to need if this one fails; "" if they can do without it.
+    """
+
+    name: str
+    look: Callable[[Known], Finding]
+    needs: tuple[str, ...] = ()
+    as_need: str = ""
+
+
+WEATHER = ("OPENWEATHERMAP_API_KEY", "OPENWEATHERMAP_URL", "WEATHER_PLACES", "WEATHER_UNITS")
+CELL = ("TIMESTREAM_ENDPOINT_URL", "credentials", "region")
+TABLE = ("discovery", "TIMESTREAM_DATABASE", "TIMESTREAM_TABLE")
+JOURNAL = ("WEATHER_JOURNAL", "journal")
+
+CHECKS = (
+    Check("credentials", aws.credentials, (), "credentials"),
+    Check("secret", aws.secret, (), "the secret"),
+    Check("settings", local.settings),
+    Check("API key", weather.api_key, WEATHER, "the API key"),
+    Check("place", weather.place, ("API key",)),
+    Check("region", aws.region, ("AWS session",), "another region"),
+    Check("discovery", aws.discovery, CELL, "discovery"),
+    Check("GetSecretValue", lambda known: aws.permission(known, aws.READ_VALUE, "the secret")),
+    Check("DescribeEndpoints", lambda known: aws.permission(known, aws.DISCOVER, "discovery")),
+    Check("DescribeDatabase", aws.describe_database, TABLE),
+    Check("DescribeTable", aws.describe_table, TABLE),
+    Check("WriteRecords", aws.write_records, TABLE),
+    Check("table", aws.table, TABLE, "the table"),
+    Check("retention", aws.retention, ("table",)),
+    Check("journal", local.journal, ("WEATHER_JOURNAL",)),
+    Check("pending", local.pending, JOURNAL),
+    Check("rejected", local.rejected, JOURNAL),
+    Check("run lock", local.run_lock, ("WEATHER_JOURNAL",)),
+    Check("clock", lambda known: known.clock.finding()),
+    Check("cron", local.cron),
+    Check("last runs", local.last_runs),
+)
+
+
 def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
-    """Returns the status of what to act on first. overall: the options in front of the command."""
+    """Returns the status of what to fix first. overall: the options in front of the command."""
     as_json = make_parser().parse_args(arguments).json or overall.json
     quiet = overall.quiet
     sources = read_sources(os.environ, overall.env_file, settings_of(overall))
     sources.export_aws()
     found: list[Finding] = []
     with interruptible("SIGINT ended the check."):
-        for finding in findings(Known(sources, overall.log.redact)):
+        for finding in _findings(Known(sources, overall.log.redact)):
             found.append(finding)
             if not as_json and not (quiet and finding.mark in (OK, UNKNOWN)):
-                show(finding.lines())
-    return show_result(found, as_json=as_json, quiet=quiet)
+                findings.show(finding.lines())
+    return findings.show_result(found, as_json=as_json, quiet=quiet)
+
+
+def _findings(known: Known) -> Iterator[Finding]:
+    """One per check. The settings come first, although all are known only with the secret."""
+    found = (_look(check, known) for check in CHECKS)
+    credentials, secret, settings = islice(found, 3)
+    yield from (settings, credentials, secret)
+    yield from found
+
+
+def _look(check: Check, known: Known) -> Finding:
+    try:
+        known.require(*check.needs)
+        finding = check.look(known)
+    except NeedError as need:
+        known.lacking[check.name] = str(need)
+        finding = Finding(UNKNOWN, f"not checked: needs {need}")
+    except IngestError as error:
+        finding = findings.failed_by(error)
+    if finding.mark is FAILED and check.as_need:
+        known.lacking[check.name] = check.as_need
+    fact, next_step = (one_line(known.redact(text)) for text in (finding.fact, finding.next_step))
+    return replace(finding, name=check.name, fact=fact, next_step=next_step)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command's own options."""
-    parser = argparse.ArgumentParser(
-        prog="ingest_weather.py check",
-        usage="ingest_weather.py [--env-file FILE] [--place PLACE] [-q] check [--json]",
-        description=DESCRIPTION,
-        epilog=f"{EPILOG}\n\nexit statuses, as of a run that meets the same:\n{statuses()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    usage = "ingest_weather.py [--env-file FILE] [--place PLACE] [-q] check [--json]"
+    epilog = f"{EPILOG}\n\nexit statuses, as of a run that meets the same:\n{statuses()}"
+    parser = command_parser("check", DESCRIPTION, epilog, usage)
     parser.add_argument("--json", action="store_true", help="print one JSON object, see below")
     return parser

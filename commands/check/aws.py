@@ -26,12 +26,11 @@ WRITE = "timestream:WriteRecords"
 MAKE_IT = "Make it: ingest_weather.py setup"
 ALLOW_IT = "Allow it to this user or role; the policy: ingest_weather.py setup --print-iam-policy"
 
-# Errors of a service that went on to look at what it was asked: who asks had been settled before.
+# Errors of a service that looked at the request itself: it had accepted who asks before that.
 REFUSALS = (ABSENT, "Validation", "RejectedRecords")
 
-# A record that cannot be stored, for two reasons: its value is not a number, and its time (the
-# year 2200) lies beyond what a table takes. It fits the API's model, so that nothing refuses it
-# before it is known who asks and whether they may: an empty list of records might be.
+# Cannot be stored: its value is not a number, and no table takes its time (the year 2200). It fits
+# the API's model, so that permissions are checked first; an empty list might be refused before.
 IMPOSSIBLE_RECORD = {
     "Dimensions": [{"Name": "check", "Value": "permissions"}],
     "MeasureName": "check",
@@ -44,7 +43,7 @@ IMPOSSIBLE_RECORD = {
 
 
 def credentials(known: Known) -> Finding:
-    """Whose they are. STS asks no permission, but a private subnet may have no way to it."""
+    """STS needs no permission, but a private subnet may have no way to it."""
     aws = Aws(known.redact, known.timeout_s)
     known.account = Account(aws, known.one_call)
     known.region = aws.region
@@ -61,7 +60,6 @@ def credentials(known: Known) -> Finding:
 
 
 def secret(known: Known) -> Finding:
-    """Read it; the finding names those of its members that are used."""
     secret_id = known.sources.text("WEATHER_SECRET_ID")
     if not secret_id:
         return Finding(UNKNOWN, "none is read: WEATHER_SECRET_ID is empty")
@@ -78,7 +76,7 @@ def secret(known: Known) -> Finding:
     known.replies[READ_VALUE] = texts
     known.sources = known.sources.with_secret(secret_id, texts)
     known.redact.add(*known.sources.secrets())
-    # The secret may hold another one.
+    known.timeout_s = known.sources.seconds("WEATHER_TIMEOUT_SECONDS")
     known.deadline.seconds = known.sources.seconds("WEATHER_DEADLINE_SECONDS")
     used = [name for name in DECLARED if name in texts]
     unused = len(texts) - len(used)
@@ -89,18 +87,17 @@ def secret(known: Known) -> Finding:
 def region(known: Known) -> Finding:
     if not known.region:
         return Finding(FAILED, "none is set", REGION_HELP, Status.CONFIG)
-    told = known.region
-    named = [name for name in ("AWS_REGION", "AWS_DEFAULT_REGION") if known.source_of(name)]
-    if named:
-        told = f"{told} ({named[0]} from {known.source_of(named[0])})"
+    shown = known.region
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):  # the latter wins
+        if where := known.source_of(name):
+            shown = f"{known.region} ({name} from {where})"
     if known.region in REGIONS:
-        return Finding(OK, f"{told}, where Timestream for LiveAnalytics runs")
-    fact = f"{told} has no Timestream for LiveAnalytics"
+        return Finding(OK, f"{shown}, where Timestream for LiveAnalytics runs")
+    fact = f"{shown} has no Timestream for LiveAnalytics"
     return Finding(FAILED, fact, REGION_HELP, Status.CONFIG)
 
 
 def discovery(known: Known) -> Finding:
-    """Which cell takes the writes, and how quickly that was known."""
     known.account.endpoint_url = url = known.sources.text("TIMESTREAM_ENDPOINT_URL")
     if url:
         host = urlsplit(url).netloc
@@ -130,12 +127,12 @@ def describe_table(known: Known) -> Finding:
 
 
 def write_records(known: Known) -> Finding:
-    """Tried with a record that no table takes, so that nothing is stored."""
     if _code(known.replies[SEE_TABLE]) == ABSENT:
         raise NeedError("a table")
     database, table = known.table_names
-    parameters = {"DatabaseName": database, "TableName": table, "Records": [IMPOSSIBLE_RECORD]}
-    reply = known.ask(WRITE, f"Writing to {database}.{table}", **parameters)
+    names = {"DatabaseName": database, "TableName": table}
+    doing = f"Writing to {database}.{table}"
+    reply = known.ask(WRITE, doing, **names, Records=[IMPOSSIBLE_RECORD])
     if not isinstance(reply, IngestError):
         fact = f"{WRITE} is allowed, but the refusal that was expected did not come"
         step = f"Look for a measure called check in the table. {NETWORK}"
@@ -143,12 +140,12 @@ def write_records(known: Known) -> Finding:
     if _code(reply) in REFUSALS:
         return Finding(OK, f"{WRITE} is allowed (a record that no table takes was refused)")
     if isinstance(reply, AccessError):
-        return _denied(WRITE, reply)
+        return permission(known, WRITE)
     raise reply
 
 
 def permission(known: Known, action: str, other: str = "") -> Finding:
-    """By what the action has answered. other: what is lacking if it was not tried."""
+    """What the action's answer says about it. other: what is lacking if there is no answer."""
     reply = known.replies.get(action)
     if reply is None:
         raise NeedError(other)
@@ -158,15 +155,10 @@ def permission(known: Known, action: str, other: str = "") -> Finding:
         return Finding(UNKNOWN, f"not tested: {action} got no answer that would tell")
     if action in (SEE_DATABASE, SEE_TABLE):
         return Finding(UNKNOWN, f"{action} is denied; a run does not need it")
-    return _denied(action, reply)
-
-
-def _denied(action: str, error: AccessError) -> Finding:
-    code = _code(error)
-    if code and "AccessDenied" not in code:  # who asks is refused, not the action
+    if _code(reply) and "AccessDenied" not in _code(reply):  # who asks is refused, not the action
         raise NeedError("credentials")
-    if isinstance(error, ClosedAccountError):
-        raise error
+    if isinstance(reply, ClosedAccountError):
+        raise reply
     return Finding(FAILED, f"{action} is denied", ALLOW_IT, Status.NOPERM)
 
 
@@ -175,7 +167,6 @@ def _code(reply: object) -> str:
 
 
 def table(known: Known) -> Finding:
-    """By what the actions before have answered."""
     database, name = known.table_names
     target, reply = f"{database}.{name}", known.replies[SEE_TABLE]
     if ABSENT in (_code(reply), _code(known.replies.get(WRITE))):
@@ -201,7 +192,6 @@ def table(known: Known) -> Finding:
 
 
 def retention(known: Known) -> Finding:
-    """Whether the table takes the observations there are."""
     kept = known.retention
     fact = (
         f"memory store {kept.memory_hours} h, magnetic store {kept.magnetic_days} d, "
@@ -211,10 +201,10 @@ def retention(known: Known) -> Finding:
         "the weather's last observation": known.observation_ms,
         "the oldest pending one": journal_facts(known).oldest_pending_ms,
     }
-    told = [f"{what} {ago(time_ms)}" for what, time_ms in times_ms.items() if time_ms]
-    if not told:
+    ages = [f"{what} {ago(time_ms)}" for what, time_ms in times_ms.items() if time_ms]
+    if not ages:
         return Finding(UNKNOWN, f"{fact}; whether that is enough needs an observation")
-    fact = f"{fact}; {', '.join(told)}"
+    fact = f"{fact}; {', '.join(ages)}"
     oldest_s = (epoch_ms() - min(filter(None, times_ms.values()))) / 1000
     magnetic_s = kept.magnetic_days * 86_400 if kept.magnetic_writes else 0
     if oldest_s < max(kept.memory_hours * 3600, magnetic_s):

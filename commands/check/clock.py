@@ -10,8 +10,8 @@ from ingest.errors import Status
 
 AWS = "AWS"
 
-# Beyond this a clock is not kept by NTP. Beyond 15 minutes Timestream refuses an observation as
-# lying in its future, and beyond 5 some services refuse the signature.
+# NTP keeps a clock closer than this. Timestream refuses an observation that is more than 15 minutes
+# ahead of its own clock; some services refuse a signature after 5.
 SKEW_TO_WARN_OF_S = 60
 SKEW_THAT_BREAKS_S = 15 * 60
 
@@ -20,7 +20,7 @@ SAME_S = 2
 
 
 class Clock:
-    """Hears the Date headers as they come, and knows how far this machine's clock is from them."""
+    """Reads the Date headers as they come: how far is this machine's clock from them?"""
 
     def __init__(self) -> None:
         self._skews_s: dict[str, float] = {}
@@ -35,28 +35,26 @@ class Clock:
             self._hear("OpenWeatherMap", value.strip())
 
     def _hear(self, service: str, date: str) -> None:
-        """Of a service's answers that with the least skew counts: one that took its time is no
-        clock's fault."""
+        """The least skew of a service counts: a slow answer seems to be from an earlier time."""
         try:
             skew_s = time.time() - parsedate_to_datetime(date).timestamp()
         except (TypeError, ValueError):
             return
-        least_s = self._skews_s.get(service, skew_s)
-        self._skews_s[service] = min(least_s, skew_s, key=abs)
+        self._skews_s[service] = min(self._skews_s.get(service, skew_s), skew_s, key=abs)
 
     def finding(self) -> Finding:
-        """AWS's clock is what a run can fail by; another one that disagrees is worth a look."""
+        """A run can fail only because of AWS's clock; another one that disagrees is a warning."""
         if not self._skews_s:
             raise NeedError("an answer from AWS or OpenWeatherMap")
-        skews_s = self._skews_s.values()
-        worst_s = max(skews_s, key=abs)
+        skews_s = dict(sorted(self._skews_s.items()))
+        least_s, worst_s = (pick(skews_s.values(), key=abs) for pick in (min, max))
         step = "Have NTP set it: timedatectl set-ntp true"
-        if max(skews_s) - min(skews_s) < SAME_S:
-            services = " and ".join(f"{service}'s" for service in sorted(self._skews_s))
-            fact = f"{_distance(min(skews_s, key=abs))} {services}"
+        if max(skews_s.values()) - min(skews_s.values()) < SAME_S:
+            services = " and ".join(f"{service}'s" for service in skews_s)
+            fact = f"{_distance(least_s)} {services}"
         else:
-            told = sorted(self._skews_s.items())
-            fact = "; ".join(f"{_distance(skew_s)} {service}'s" for service, skew_s in told)
+            facts = (f"{_distance(skew_s)} {service}'s" for service, skew_s in skews_s.items())
+            fact = "; ".join(facts)
             step = f"{step}. If it does, a cache may have answered with an old time."
         if abs(worst_s) <= SKEW_TO_WARN_OF_S:
             return Finding(OK, fact)

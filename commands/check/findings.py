@@ -32,10 +32,7 @@ UNKNOWN = Mark("-", "-", terminal.DIM, None)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one check.
-
-    fact: what was measured. next_step: what to do, "" for nothing. status: of a run that fails so.
-    """
+    """fact: what was measured. next_step: "" for nothing. status: of a run that fails so."""
 
     mark: Mark
     fact: str
@@ -64,7 +61,7 @@ class Finding:
 
 
 def failed_by(error: IngestError) -> Finding:
-    """What an error of ours says. If it has two sentences or more, the last is what to do next."""
+    """If the error has two sentences or more, the last one is what to do next."""
     message = str(error)
     ends = [end.end() for end in re.finditer(r"[.!?](?: \(HTTP \d+\))? (?=[A-Z])", message)]
     last = ends[-1] if ends else len(message)
@@ -78,12 +75,12 @@ class NeedError(Exception):
 def show(lines: Sequence[str]) -> None:
     try:
         terminal.print_lines(lines)
-    except BrokenPipeError:  # whoever read it has gone; what is left has still to be looked at
+    except BrokenPipeError:  # the reader has gone, and the remaining checks are still made
         terminal.drop_output()
 
 
 def show_result(found: Sequence[Finding], *, as_json: bool, quiet: bool) -> Status:
-    """What all of it comes to. quiet: only if something is wrong."""
+    """Returns the most urgent status. quiet: print only if something is wrong."""
     status = most_urgent(finding.status for finding in found)
     if as_json:
         checks = [finding.as_dict() for finding in found]

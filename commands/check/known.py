@@ -1,4 +1,4 @@
-"""What is known in the course of a check, and the time there is to learn more."""
+"""What is known in the course of a check, and the time that is left to learn more."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from ingest.openweathermap.client import Result
 from ingest.reporting.redaction import Redactor
 from ingest.settings import DECLARED, Sources
 
-# What is on this machine needs little time, and has that even if the services took all.
+# For what is on this machine, also if the services took all the time.
 LOCAL_S = 2.0
 
 
@@ -31,6 +31,7 @@ class Known:
         self.sources = sources
         self.redact = redact
         self.clock = Clock()
+        self.timeout_s = sources.seconds("WEATHER_TIMEOUT_SECONDS")
         self.deadline = Deadline(sources.seconds("WEATHER_DEADLINE_SECONDS"))
         self.region = ""
         self.replies: dict[str, Any] = {}
@@ -69,8 +70,10 @@ class Known:
         return self.sources.text("TIMESTREAM_DATABASE"), self.sources.text("TIMESTREAM_TABLE")
 
     @property
-    def timeout_s(self) -> float:
-        return self.sources.seconds("WEATHER_TIMEOUT_SECONDS")
+    def journal_path(self) -> Path | None:
+        """None if it is off."""
+        path: Path | None = self.sources.early("WEATHER_JOURNAL")
+        return path
 
     def one_call(self) -> Deadline:
         """The time that one call has from now, with all its attempts."""
@@ -87,24 +90,16 @@ class Known:
             self.replies[action] = error
         return self.replies[action]
 
-    @property
-    def journal_path(self) -> Path | None:
-        """None if it is off."""
-        path: Path | None = self.sources.early("WEATHER_JOURNAL")
-        return path
-
 
 class _OneCall(Deadline):
     def __init__(self, overall: Deadline, timeout_s: float) -> None:
-        self._overall = overall
         super().__init__(min(timeout_s, overall.remaining_s()))
-        self._is_last = self.seconds < timeout_s
+        self._limit = f"{timeout_s:g} seconds (WEATHER_TIMEOUT_SECONDS)"
+        if self.seconds < timeout_s:
+            self._limit = f"{overall.seconds:g} seconds (WEATHER_DEADLINE_SECONDS)"
 
     def error(self, doing: str) -> IngestError:
-        seconds, name = self.seconds, "WEATHER_TIMEOUT_SECONDS"
-        if self._is_last:
-            seconds, name = self._overall.seconds, "WEATHER_DEADLINE_SECONDS"
         return DeliveryError(
-            f"{seconds:g} seconds ({name}) were over {doing}. Nothing to do if it passes; else "
-            "check the network: a firewall or a missing route stays silent like this."
+            f"{self._limit} were over {doing}. Nothing to do if it passes; else check the network: "
+            "a firewall or a missing route stays silent like this."
         )

@@ -4,7 +4,6 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -29,35 +28,31 @@ from timestream_writer import target_of
 
 LITTLE_DISK_BYTES = 100 * 1024 * 1024
 
-# A last run older than three times the usual pause, and than this, means that cron has stopped.
+# Cron has stopped if the last run is older than this, and than three times the usual pause.
 LONG_PAUSE_S = 3600
-
-RUNS_SHOWN = 10
 
 
 def settings(known: Known) -> Finding:
-    """Read all of them, and say which are set where; no value is shown."""
+    """Which are set where; no value is shown."""
     is_unread = "secret" in known.lacking  # which has a finding of its own
     problems = known.sources.problems(SettingsError("unread") if is_unread else None)
     if problems:
         if len(problems) > 1:
-            numbered = enumerate(problems, 1)
-            problems = [f"({number}) {problem.rstrip('.')}" for number, problem in numbered]
+            problems = [f"({n}) {problem.rstrip('.')}" for n, problem in enumerate(problems, 1)]
         step = f"They are described in {HOME / 'config.example.env'}"
         return Finding(FAILED, "; ".join(problems), step, Status.CONFIG)
     names: dict[str, list[str]] = {}
     for name in DECLARED:
-        if where := known.source_of(name):
-            names.setdefault(where, []).append(name)
-    told = [f"from {where}: {', '.join(found)}; " for where, found in names.items()]
-    return Finding(OK, f"{''.join(told)}all others by default")
+        names.setdefault(known.source_of(name), []).append(name)
+    names.pop("", None)
+    sources = [f"from {where}: {', '.join(found)}; " for where, found in names.items()]
+    return Finding(OK, f"{''.join(sources)}all others by default")
 
 
 @dataclass(frozen=True)
 class JournalFacts:
-    """state: of the file as a whole. error: why no more is known.
+    """state: of the file as a whole. error: why no more is known. oldest_pending_ms: 0 for none.
 
-    oldest_pending_ms: epoch milliseconds, 0 for none.
     runs: the latest first; None if there is no file that can be read.
     """
 
@@ -65,7 +60,7 @@ class JournalFacts:
     error: JournalError | None = None
     oldest_pending_ms: int = 0
     pending: int = 0
-    pending_elsewhere: Mapping[str, int] = field(default_factory=dict)
+    pending_elsewhere: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
     runs: list[history.PastRun] | None = None
 
@@ -92,7 +87,7 @@ def journal_facts(known: Known) -> JournalFacts:
                 pending=FileQueue(journal).count_pending(),
                 pending_elsewhere=history.pending_elsewhere(journal),
                 rejected=len(rejected_entries(journal)),
-                runs=history.runs(journal, RUNS_SHOWN),
+                runs=history.runs(journal, 10),
             )
     except JournalError as error:
         return JournalFacts(error=error)
@@ -102,7 +97,8 @@ def journal_facts(known: Known) -> JournalFacts:
 
 
 def journal(known: Known) -> Finding:
-    """Whether it is sound, can be written to, and has room."""
+    from rich import filesize
+
     path, facts = known.journal_path, journal_facts(known)
     if path is None or facts.error:
         known.lacking["journal"] = "a journal that can be read"
@@ -124,33 +120,23 @@ def journal(known: Known) -> Finding:
             step = "Run it as the user that cron runs it as, or let this one write there."
             return Finding(FAILED, fact, step, Status.IOERR)
     free = shutil.disk_usage(folder).free
-    fact = f"{facts.state}; {_size(free)} free"
+    fact = f"{facts.state}; {filesize.decimal(free)} free"
     if free >= LITTLE_DISK_BYTES:
         return Finding(OK, fact)
     step = "Free space on its disk, or set WEATHER_JOURNAL to a path on another one."
     return Finding(WARNING, fact, step)
 
 
-def _size(count: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"
-
-
 def pending(known: Known) -> Finding:
     journal = journal_facts(known)
-    count, elsewhere = journal.pending, journal.pending_elsewhere
-    facts = [f"{each} for {target}, not this run's" for target, each in elsewhere.items()]
-    if count:
+    step, facts = "Nothing to do: the next run delivers them.", []
+    if journal.pending:
         oldest = ago(journal.oldest_pending_ms)
-        facts.insert(0, f"{plural(count, 'observation')}, the oldest observed {oldest}")
-    if not facts:
-        return Finding(OK, "none")
-    step = "Nothing to do: the next run delivers them."
-    if elsewhere:
+        facts = [f"{plural(journal.pending, 'observation')}, the oldest observed {oldest}"]
+    for target, count in journal.pending_elsewhere.items():
+        facts.append(f"{count} for {target}, not this run's")
         step = "A run with the earlier settings delivers those that are not this run's."
-    return Finding(WARNING, "; ".join(facts), step)
+    return Finding(WARNING, "; ".join(facts), step) if facts else Finding(OK, "none")
 
 
 def rejected(known: Known) -> Finding:
@@ -179,7 +165,7 @@ def run_lock(known: Known) -> Finding:
 
 
 def cron(known: Known) -> Finding:
-    """Whether this user's crontab runs this very program; of its line the schedule is shown."""
+    """Does this user's crontab run this very program? Only the schedule of its line is shown."""
     if not shutil.which("crontab"):
         return Finding(UNKNOWN, "not checked: there is no crontab program here")
     task = Task(lambda: crontab.find(PROGRAM, COMMANDS), "while crontab -l was asked")
@@ -188,21 +174,19 @@ def cron(known: Known) -> Finding:
     except IngestError as error:
         return Finding(UNKNOWN, f"not checked: {failed_by(error).fact}")
     if found.runs:
-        schedules = map(crontab.schedule_of, found.runs)
-        return Finding(OK, f"runs it at {'; '.join(schedules)}")
+        return Finding(OK, f"runs it at {'; '.join(map(crontab.schedule_of, found.runs))}")
     step = "Unless something else runs it: ingest_weather.py setup --install-cron"
     return Finding(WARNING, f"no line of this user's crontab runs {PROGRAM}", step)
 
 
 def last_runs(known: Known) -> Finding:
-    """How they ended, the latest first."""
     past = journal_facts(known).runs
     if past is None:
         raise NeedError("a journal with a run in it")
     if not past:
         return Finding(UNKNOWN, "none ended yet")
-    last, statuses = past[0], " ".join(str(run.status) for run in past)
-    fact = f"the last one ended {ago(last.ended_ms)}; statuses, latest first: {statuses}"
+    last, numbers = past[0], " ".join(str(run.status) for run in past)
+    fact = f"the last one ended {ago(last.ended_ms)}; statuses, latest first: {numbers}"
     ends_s = [time.time(), *(run.ended_ms / 1000 for run in past)]
     pause_s, *pauses_s = (later - earlier for later, earlier in pairwise(ends_s))
     if pause_s > max(LONG_PAUSE_S, 3 * statistics.median(pauses_s or [0])):

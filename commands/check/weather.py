@@ -10,7 +10,6 @@ from ingest.openweathermap.client import Failure, WeatherClient
 
 
 def api_key(known: Known) -> Finding:
-    """Ask for the weather of the first place; if it is known, its temperature is the proof."""
     early = known.sources.early
     units, measures = early("WEATHER_UNITS"), early("WEATHER_MEASURES") or ()
     client = WeatherClient(
@@ -38,16 +37,16 @@ def api_key(known: Known) -> Finding:
 
 
 def place(known: Known) -> Finding:
-    """Whether OpenWeatherMap knows it, and which place it took it for."""
     seen = known.weather
     asked = f"{seen.place.name}{_first_of(known)}"
     if isinstance(seen, Failure):
         finding = failed_by(seen.error)
         return replace(finding, fact=f"{asked}: {finding.fact}")
     city_id = f"id {seen.city_id}" if seen.city_id else ""
-    found = [part for part in (seen.city, seen.country, city_id) if part]
-    answered = ", ".join(found) or "a place without a name"
-    return Finding(OK, f"{seen.place.name} is {answered}{_first_of(known)}")
+    found = ", ".join(filter(None, (seen.city, seen.country, city_id)))
+    return Finding(
+        OK, f"{seen.place.name} is {found or 'a place without a name'}{_first_of(known)}"
+    )
 
 
 def _first_of(known: Known) -> str:

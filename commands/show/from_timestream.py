@@ -54,14 +54,7 @@ class Table:
     def readings(self, options: argparse.Namespace, places: Sequence[Dimensions]) -> list[Reading]:
         """All that the options ask for of these places. Raises IngestError."""
         units = options.units or self.settings.units
-        statement = sql(
-            self.settings.database,
-            self.settings.table,
-            options.start_ms,
-            options.end_ms,
-            options.measure,
-            places,
-        )
+        statement = sql(self.settings.database, self.settings.table, options, places)
         self._log.debug("Timestream query: %s", statement)
         where = f"{self.name} in region {self.aws.region}"
 

@@ -34,26 +34,26 @@ def looks_of(places: Sequence[str]) -> dict[str, Look]:
     return dict(zip(places[:count], LOOKS, strict=False))
 
 
-def words_of(quantity: Quantity, panel: dict[str, Series]) -> list[str]:
+def words_of(measure: str, panel: dict[str, Series]) -> list[str]:
     """The words on the axis of a panel that has words there instead of numbers."""
-    if MEASURES[quantity.measure].kind != TEXT and quantity.measure not in CODES:
+    if MEASURES[measure].kind != TEXT and measure not in CODES:
         return []
     return sorted({reading.value for series in panel.values() for reading in series})
 
 
 def points_of(series: Series, words: Sequence[str], zone: tzinfo) -> list[Point]:
-    return [(reading.time_ms, _height(reading, words, zone)) for reading in series]
-
-
-def _height(reading: Reading, words: Sequence[str], zone: tzinfo) -> float:
-    """A reading's number; of a text its place among the words; of a moment the hour of its day."""
+    """Heights: a number, of a text its place among the words, of a moment the hour of its day."""
     if words:
-        return float(words.index(reading.value))
-    number = float(reading.value)
-    if MEASURES[reading.measure].kind == TIME:
-        local = datetime.fromtimestamp(number / 1000, zone)
-        return local.hour + local.minute / 60 + local.second / 3600
-    return number
+        return [(each.time_ms, words.index(each.value)) for each in series]
+    points = [(each.time_ms, float(each.value)) for each in series]
+    if MEASURES[series[0].measure].kind == TIME:
+        return [(time_ms, _hour(moment_ms, zone)) for time_ms, moment_ms in points]
+    return points
+
+
+def _hour(moment_ms: float, zone: tzinfo) -> float:
+    local = datetime.fromtimestamp(moment_ms / 1000, zone)
+    return local.hour + local.minute / 60 + local.second / 3600
 
 
 def clock_text(hours: float, _position: int | None = None) -> str:

@@ -69,7 +69,7 @@ def draw(shown: Shown, zone: tzinfo) -> Figure:
     figure, every_axes = _figure(len(panels), columns, legend)
     for axes, (quantity, panel) in zip(every_axes, panels.items(), strict=True):
         latest = panel[places[0]][-1] if len(places) == 1 else None
-        if latest and latest.time_ms == newest_ms and quantity.measure not in _DOTS:
+        if latest and latest.time_ms == newest_ms and latest.measure not in _DOTS:
             _label_latest(axes, latest, zone)
         _draw_panel(axes, quantity, panel, looks, zone)
     _draw_time_axes(every_axes, columns, shown, zone)
@@ -119,16 +119,16 @@ def _figure(panels: int, columns: int, legend: list[tuple[str, Look]]) -> tuple[
 def _draw_panel(
     axes: Axes, quantity: Quantity, panel: dict[str, Series], looks: dict[str, Look], zone: tzinfo
 ) -> None:
-    is_time = MEASURES[quantity.measure].kind == TIME
-    axes.set_title(quantity.measure)
-    axes.set_ylabel(_time_name(zone) if is_time else quantity.unit)
-    words = lines.words_of(quantity, panel)
+    measure, unit = quantity
+    axes.set_title(measure)
+    axes.set_ylabel(_time_name(zone) if MEASURES[measure].kind == TIME else unit)
+    words = lines.words_of(measure, panel)
     points = {place: lines.points_of(series, words, zone) for place, series in panel.items()}
     if words:  # side by side: places often have the same word at the same time
         for number, (place, line) in enumerate(points.items()):
             aside = (0.5 + number) / len(points) / 2 - 0.25
             points[place] = [(time_ms, height + aside) for time_ms, height in line]
-    dots = quantity.measure in _DOTS
+    dots = measure in _DOTS
     if others := [line for place, line in points.items() if place not in looks]:
         _draw_line(axes, "_others", others, lines.OTHERS, dots=dots)
     for place, line in points.items():
@@ -181,11 +181,12 @@ def _format_value_axis(axes: Axes, quantity: Quantity, words: list[str]) -> None
         axes.set_yticks(range(len(words)), [one_line(word)[:_MAX_WORD_LETTERS] for word in words])
         axes.set_ylim(-0.6, len(words) - 0.4)
         return
-    if quantity.measure in DIRECTIONS:
+    measure, unit = quantity
+    if measure in DIRECTIONS:
         axes.set_yticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
         axes.set_ylim(-15, 375)
         return
-    if MEASURES[quantity.measure].kind == TIME:
+    if MEASURES[measure].kind == TIME:
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_formatter(FuncFormatter(lines.clock_text))
     else:
@@ -195,7 +196,7 @@ def _format_value_axis(axes: Axes, quantity: Quantity, words: list[str]) -> None
     low, high = axes.get_ylim()
     if high - low < 0.5:
         low, high = (low + high) / 2 - 0.5, (low + high) / 2 + 0.5
-    if low < 0 and quantity.unit not in ("°C", "°F"):
+    if low < 0 and unit not in ("°C", "°F"):
         low = -0.04 * high
     axes.set_ylim(low, high)
 

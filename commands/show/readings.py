@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
-from typing import NamedTuple
 
 from ingest.observation import MEASURES, TEXT, UNITS, describe_reading, iso_time
 
@@ -18,11 +17,8 @@ CODES = ("ConditionId",)
 DIRECTIONS = ("WindDirection",)
 
 
-class Quantity(NamedTuple):
-    """What can be compared and averaged: a measure in one unit. WEATHER_UNITS can have changed."""
-
-    measure: str
-    unit: str
+# What can be compared and averaged: a measure in one unit. WEATHER_UNITS can have changed.
+Quantity = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Reading:
 
     @property
     def quantity(self) -> Quantity:
-        return Quantity(self.measure, self.unit)
+        return self.measure, self.unit
 
     @property
     def unit(self) -> str:

@@ -30,7 +30,7 @@ def zone_of(shown: Shown) -> tzinfo:
     if len(zones) == 1:
         return zones.pop()
     distances = {each for zone in zones for each in _distances(zone, start_ms, end_ms)}
-    return _fixed(distances.pop() if len(distances) == 1 else _ZERO)
+    return timezone(distances.pop() if len(distances) == 1 else _ZERO)
 
 
 def offsets(zone: tzinfo, start_ms: int, end_ms: int) -> list[str]:
@@ -50,12 +50,7 @@ def _zone(reading: Reading, start_ms: int, end_ms: int) -> tzinfo:
     # Juneau in Wisconsin does not have Alaska's time.
     if names and (known is None or known in _distances(ZoneInfo(names[0]), start_ms, end_ms)):
         return ZoneInfo(names[0])
-    return _fixed(known or _ZERO)
-
-
-def _fixed(distance: timedelta) -> tzinfo:
-    """A zone whose clocks never change, named as UTC-05:00."""
-    return timezone(distance) if distance else ZoneInfo("UTC")
+    return timezone(known or _ZERO)
 
 
 @cache

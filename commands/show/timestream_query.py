@@ -3,6 +3,7 @@
 Source: Amazon Timestream for LiveAnalytics, API Reference, Query, and its query language.
 """
 
+from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -55,19 +56,13 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def sql(
-    database: str,
-    table: str,
-    start_ms: int,
-    end_ms: int,
-    measures: Sequence[str],
-    places: Sequence[Dimensions],
-) -> str:
+def sql(database: str, table: str, options: Namespace, places: Sequence[Dimensions]) -> str:
     """All columns, because one that is named has to exist: `measure_value::varchar` exists only in
     a table that ever held a text, and `city` only if a place has a name."""
-    conditions = [f"time BETWEEN from_milliseconds({start_ms}) AND from_milliseconds({end_ms})"]
-    if measures:
-        conditions.append(f"measure_name IN ({', '.join(map(literal, measures))})")
+    start, end = (f"from_milliseconds({each})" for each in (options.start_ms, options.end_ms))
+    conditions = [f"time BETWEEN {start} AND {end}"]
+    if options.measure:
+        conditions.append(f"measure_name IN ({', '.join(map(literal, options.measure))})")
     if places:
         each = (
             " AND ".join(f"{identifier(name)} = {literal(value)}" for name, value in wanted.items())

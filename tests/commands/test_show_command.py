@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+from argparse import Namespace
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -570,10 +571,11 @@ INJECTIONS = (
 
 @pytest.mark.parametrize("text", INJECTIONS)
 def test_a_place_cannot_leave_its_literal(text: str) -> None:
-    statement = sql(DATABASE, TABLE, 0, 1, [], dimensions_of([text]))
-    assert outside_literals(statement) == outside_literals(
-        sql(DATABASE, TABLE, 0, 1, [], dimensions_of(["Rome"]))
+    options = Namespace(start_ms=0, end_ms=1, measure=[])
+    statement, plain = (
+        sql(DATABASE, TABLE, options, dimensions_of([each])) for each in (text, "Rome")
     )
+    assert outside_literals(statement) == outside_literals(plain)
 
 
 def test_a_place_that_is_sql_is_sent_as_a_text(program: Program, aws: EmbeddedAws) -> None:
