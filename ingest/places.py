@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 # How many places a message names one by one.
 NAMED = 10
@@ -37,12 +37,12 @@ _ZIP = re.compile(r"zip:\s*(?P<code>[A-Za-z0-9 -]+),\s*(?P<country>[A-Za-z]{2})"
 
 
 def place_name(text: str) -> str:
-    """How the program writes a place that a person wrote: white space tidied, none at commas."""
+    """A place's text with its white space tidied, and none at commas."""
     return re.sub(r"\s*,\s*", ",", " ".join(text.split()))
 
 
 def place_key(text: str) -> str:
-    """The same for every spelling of a place's or a city's name: what it is looked up by."""
+    """What a place or a city is looked up by: the same for every spelling of its name."""
     return place_name(text).casefold()
 
 
@@ -81,11 +81,10 @@ def parse_place(text: str) -> Place:
     )
 
 
-class Places(Sequence[Place]):
+class Places:
     """Places in the order they were named. Only their names are kept, because they may be many.
 
-    duplicates: those that were named more than once, for a message; "" if none was. No part of
-    what makes two lists equal.
+    duplicates: those that were named more than once, as a message names them.
     """
 
     def __init__(self, names: Sequence[str], duplicates: str = "") -> None:
@@ -95,29 +94,21 @@ class Places(Sequence[Place]):
     def __len__(self) -> int:
         return len(self.names)
 
-    @overload
-    def __getitem__(self, index: int) -> Place: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "Places": ...
-
-    def __getitem__(self, index: int | slice) -> "Place | Places":
-        if isinstance(index, slice):
-            return Places(self.names[index])
+    def __getitem__(self, index: int) -> Place:
         return parse_place(self.names[index])
 
+    def __iter__(self) -> Iterator[Place]:
+        return map(parse_place, self.names)
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Places) and list(self.names) == list(other.names)
+        return isinstance(other, Places) and self.names == other.names
 
     def __hash__(self) -> int:
         return hash(tuple(self.names))
 
-    def __repr__(self) -> str:
-        return f"Places({list(self.names[:NAMED])!r}{', ...' if len(self) > NAMED else ''})"
-
 
 class _Item(NamedTuple):
-    """A text that should be a place. where: its file and line, "" in the setting itself."""
+    """A text that should be a place. where: its file and line, "" for the setting itself."""
 
     text: str
     where: str
@@ -149,15 +140,12 @@ def read_places(value: str, folder: Path) -> Places:
         raise ValueError("; ".join(_first_ten(problems)))
     if not names:
         raise ValueError("it names no place")
-    if not repeated:
-        return Places(names)
-    described = _describe(repeated, _items(value, folder, []))
-    return Places(names, "; ".join(_first_ten(described)))
+    again = _items(value, folder, []) if repeated else ()
+    return Places(names, "; ".join(_first_ten(_describe(repeated, again))))
 
 
 def _key(place: Place) -> int:
-    """The same for two texts that ask for the same. A hash, because there may be many places and
-    their queries take more memory than their names."""
+    """Equal if the queries are. A hash, because queries take more memory than names do."""
     return hash(str(place.query).casefold())
 
 
@@ -168,11 +156,10 @@ def _describe(repeated: list[tuple[Place, _Item]], items: Iterable[_Item]) -> li
     for item in items:
         key = _key(parse_place(item.text))
         if key in wanted:
-            first.setdefault(key, item.where)
+            first.setdefault(key, item.where and f"first: {item.where}")
     described = []
     for place, item in repeated:
-        where = [item.where, first[_key(place)] and f"first: {first[_key(place)]}"]
-        lines = "; ".join(filter(None, where))
+        lines = "; ".join(filter(None, (item.where, first[_key(place)])))
         described.append(f"{place.name} ({lines})" if lines else place.name)
     return described
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ingest.deadline import Deadline
+from ingest.reporting.redaction import Redactor
 from ingest.settings.fields import DECLARED, HOME, PROGRAM, Settings
 from ingest.settings.sources import Sources, load, read_sources
 
@@ -28,8 +29,8 @@ def load_settings(
 ) -> Settings:
     """Read and check all settings: the environment (None is os.environ), .env, the secret.
 
-    Raises SettingsError that lists every problem; AccessError or DeliveryError if the secret
-    cannot be read, and nothing else is wrong.
+    Raises SettingsError that lists every problem; AccessError or DeliveryError if the only problem
+    is that the secret cannot be read.
     """
     sources = read_sources(os.environ if environ is None else environ, env_file)
     sources.export_aws()
@@ -42,4 +43,4 @@ def load_settings(
         aws = Aws(timeout_s=sources.seconds("WEATHER_TIMEOUT_SECONDS"))
         return fetch_secret(aws, secret_id, deadline)
 
-    return load(sources, read_secret, None)
+    return load(sources, read_secret, Redactor())

@@ -1,9 +1,9 @@
 """The table of settings: each one's name, how its text is read, its default and its help."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ingest.destinations import DESTINATIONS
 from ingest.observation import DEFAULT_MEASURES, UNITS
@@ -24,8 +24,6 @@ from ingest.settings.converters import (
     up_to,
 )
 
-T = TypeVar("T")
-
 # A name that begins with one of these is a setting of ours, or a mistake.
 PREFIXES = ("WEATHER_", "OPENWEATHERMAP_", "TIMESTREAM_", "INFLUXDB_")
 
@@ -36,13 +34,9 @@ HOME = Path(__file__).resolve().parents[2]
 PROGRAM = HOME / "ingest_weather.py"
 
 
-def _places(value: str) -> Places:
-    return read_places(value, HOME)
-
-
 def _setting(
     name: str,
-    read: Callable[..., T],
+    read: Callable[..., object],
     default: str | None,
     meaning: str,
     *,
@@ -51,25 +45,15 @@ def _setting(
     empty_counts: bool = False,
     needs_environ: bool = False,
 ) -> Any:  # noqa: ANN401  (stands for a value of the field's own type)
-    """Declare one setting.
+    """Declare one setting; the arguments are its field's metadata, under the same names.
 
     default: as it would be written; None if the setting is required. "" is read as "".
     secret: never shown, in a repr or elsewhere.
     local: environment or .env only.
-    empty_counts: written with nothing behind the `=`, it is set to "" and not to its default.
-    needs_environ: `read` takes the environment, behind the text.
+    empty_counts: `NAME=` sets it to "" and not to its default.
+    needs_environ: `read` takes the environment after the text.
     """
-    metadata = {
-        "name": name,
-        "read": read,
-        "default": default,
-        "meaning": meaning,
-        "secret": secret,
-        "local": local,
-        "empty_counts": empty_counts,
-        "needs_environ": needs_environ,
-    }
-    return field(metadata=metadata, repr=not secret)
+    return field(metadata=locals(), repr=not secret)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +90,7 @@ class Settings:
     )
     places: Places = _setting(
         "WEATHER_PLACES",
-        _places,
+        lambda text: read_places(text, HOME),
         "London,GB",
         "Places, with ';' or newlines between: City,CC, a city id, lat,lon, zip:CODE,CC, or @file "
         "with one a line.",
@@ -182,9 +166,3 @@ class Settings:
 
 
 DECLARED: dict[str, Field[Any]] = {each.metadata["name"]: each for each in fields(Settings)}
-
-
-def read_setting(name: str, text: str, environ: Mapping[str, str]) -> Any:  # noqa: ANN401  (its own type)
-    """The value of the setting that is written like this. Raises ValueError if it is wrong."""
-    declared = DECLARED[name].metadata
-    return declared["read"](text, *([environ] if declared["needs_environ"] else []))

@@ -23,7 +23,7 @@ def fetch_secret(
 ) -> dict[str, str]:
     """The secret's JSON object, its values as texts.
 
-    meanwhile: called while the answer is on its way, to do what does not need it.
+    meanwhile: called while the answer is on its way.
 
     Raises SettingsError, AccessError or DeliveryError if the secret cannot be read.
     """
@@ -71,8 +71,19 @@ def parse_secret(body: str | bytes, secret_id: str) -> dict[str, str]:
 
     Raises SettingsError that shows nothing of the secret.
     """
-    texts = {}
-    for name, value in _json_object(body, secret_id).items():
+    wrong = SettingsError(
+        f"The secret {secret_id!r} is not a JSON object. "
+        'Store one such as {"OPENWEATHERMAP_API_KEY": "..."}.'
+    )
+    try:
+        text = body.decode("utf-8") if isinstance(body, bytes) else body
+        secret = json.loads(text.removeprefix("\ufeff"))  # some editors put it in front
+    except (AttributeError, ValueError, RecursionError):
+        raise wrong from None  # the cause quotes the secret
+    if not isinstance(secret, dict):
+        raise wrong
+    texts: dict[str, str] = {}
+    for name, value in secret.items():
         if isinstance(value, str):
             texts[name] = value
         elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -82,20 +93,3 @@ def parse_secret(body: str | bytes, secret_id: str) -> dict[str, str]:
                 f"In the secret {secret_id!r}, {name} is neither a string nor a number."
             )
     return texts
-
-
-def _json_object(body: str | bytes, secret_id: str) -> dict[str, object]:
-    wrong = SettingsError(
-        f"The secret {secret_id!r} is not a JSON object. "
-        'Store one such as {"OPENWEATHERMAP_API_KEY": "..."}.'
-    )
-    if not isinstance(body, str | bytes):
-        raise wrong
-    try:
-        text = body if isinstance(body, str) else body.decode("utf-8")
-        secret = json.loads(text.removeprefix("\ufeff"))  # some editors put it in front
-    except (ValueError, RecursionError):
-        raise wrong from None  # the cause quotes the secret
-    if not isinstance(secret, dict):
-        raise wrong
-    return secret

@@ -4,28 +4,23 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ingest.errors import IngestError, SettingsError
+from ingest.reporting.redaction import Redactor
 from ingest.settings import fields
 from ingest.settings.converters import with_suggestion
 from ingest.settings.env_file import read_env_file
-from ingest.settings.fields import DECLARED, PREFIXES, Settings, read_setting
+from ingest.settings.fields import DECLARED, PREFIXES, Settings
 
 AWS_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
-# Their places among the layers. What comes after .env is not local.
+# Indexes of layers. Those after .env are not local.
 ENVIRONMENT, ENV_FILE = 1, 2
 
 
-class Redacts(Protocol):
-    """Hides texts that were added to it, in whatever is shown from then on."""
-
-    def add(self, *secrets: str) -> None: ...
-
-
 class Layer(NamedTuple):
-    """One source. where: what a message calls it. texts: by name, as they are written."""
+    """One source. where: its name in messages. texts: by name, as they are written."""
 
     where: str
     texts: Mapping[str, str]
@@ -35,8 +30,8 @@ class Layer(NamedTuple):
 class Sources:
     """Where settings come from; the first layer that has one wins.
 
-    layers: the command line, the environment, .env, and then the secret, once it is known.
-    faults: what is wrong with them, whatever the values of settings are.
+    layers: the command line, the environment, .env, and the secret once it is known.
+    faults: what is wrong with them, apart from the values of settings.
     """
 
     layers: tuple[Layer, ...]
@@ -49,12 +44,11 @@ class Sources:
         return replace(self, layers=(*self.layers, layer), faults=faults)
 
     def secrets(self) -> list[str]:
-        """What must never be shown, also of a layer that does not win."""
+        """What must never be shown, even of a layer that does not win."""
         ours = [name for name in DECLARED if DECLARED[name].metadata["secret"]]
-        texts = (
-            layer.texts.get(name, "") for layer in self.layers for name in (*ours, *AWS_SECRETS)
-        )
-        return [text.strip() for text in texts if text.strip()]
+        names = (*ours, *AWS_SECRETS)
+        texts = (layer.texts.get(name, "").strip() for layer in self.layers for name in names)
+        return [text for text in texts if text]
 
     def settings(self, unread: IngestError | None = None) -> Settings:
         """All settings. unread: why there is no secret, if it could not be read.
@@ -64,8 +58,13 @@ class Sources:
         values, problems = self._read(unread)
         if unread and not problems:
             raise unread
+        if unread:
+            problems.append(str(unread))
+        if len(problems) == 1:
+            raise SettingsError(f"The settings are wrong: {problems[0]}")
         if problems:
-            raise SettingsError(_list([*problems, str(unread)] if unread else problems))
+            lines = "".join(f"\n  - {problem}" for problem in problems)
+            raise SettingsError(f"The settings have {len(problems)} problems:{lines}")
         return Settings(**{DECLARED[name].name: value for name, value in values.items()})
 
     def problems(self, unread: IngestError | None = None) -> list[str]:
@@ -74,14 +73,12 @@ class Sources:
 
     def text(self, name: str) -> str:
         """The setting's text, without white space around it. An empty one counts as not set, except
-        for WEATHER_SECRET_ID: there it means that no secret is read."""
-        return self._find(name).text
+        for WEATHER_SECRET_ID: then no secret is read."""
+        return self._find(name)[0]
 
     def seconds(self, name: str) -> float:
-        """A time that is needed before the secret is read; its default if it is wrong, which
-        `settings` reports."""
-        seconds: float | None = self.early(name)
-        return float(DECLARED[name].metadata["default"]) if seconds is None else seconds
+        """As `early`, for a time; its default if it is wrong."""
+        return float(self.early(name) or DECLARED[name].metadata["default"])
 
     def early(self, name: str) -> Any:  # noqa: ANN401  (the setting's own type)
         """A setting that is needed before the secret is read; None if it is wrong, which `settings`
@@ -98,7 +95,7 @@ class Sources:
                 os.environ.setdefault(name, text)
 
     def only_in_environment(self) -> list[str]:
-        """Names of settings, AWS's too, that .env does not have: cron's runs will not have them."""
+        """Names of settings, AWS's too, that .env lacks: cron's runs will not have them."""
         in_file = self.layers[ENV_FILE].texts
         return sorted(
             name
@@ -106,19 +103,22 @@ class Sources:
             if (name in DECLARED or name.startswith("AWS_")) and name not in in_file
         )
 
-    def _find(self, name: str) -> "_Found":
+    def _find(self, name: str) -> tuple[str, str]:
+        """The setting's text, and where it is from."""
         declared = DECLARED[name].metadata
         for where, texts in self.layers[: ENV_FILE + 1] if declared["local"] else self.layers:
             text = texts.get(name, "").strip()
             if text or (name in texts and declared["empty_counts"]):
-                return _Found(text, where)
-        return _Found(declared["default"] or "", "its default")
+                return text, where
+        return declared["default"] or "", "its default"
 
     def _convert(self, name: str, text: str) -> Any:  # noqa: ANN401  (the setting's own type)
-        return read_setting(name, text, self.layers[ENVIRONMENT].texts)
+        declared = DECLARED[name].metadata
+        environ = [self.layers[ENVIRONMENT].texts] if declared["needs_environ"] else []
+        return declared["read"](text, *environ)
 
     def _read(self, unread: IngestError | None) -> tuple[dict[str, Any], list[str]]:
-        """The values by name, and all problems; if there are any, not every value is one."""
+        """The values by name, and all problems; if there are any, some values are placeholders."""
         values: dict[str, Any] = {}
         problems = list(self.faults)
         for name, each in DECLARED.items():
@@ -146,18 +146,15 @@ class Sources:
         return f"{name} is missing: it is not in {searched}. {advice}"
 
 
-class _Found(NamedTuple):
-    text: str
-    where: str
-
-
 def read_sources(
     environ: Mapping[str, str],
     env_file: Path | None = None,
     command_line: Mapping[str, str] | None = None,
 ) -> Sources:
-    """What is known before any secret is read. env_file: None is .env in the program's folder, if
-    there is one."""
+    """What is known before any secret is read.
+
+    env_file: None is .env in the program's folder, if there is one.
+    """
     texts: dict[str, str] = {}
     faults: list[str] = []
     path = env_file or fields.HOME / ".env"
@@ -173,26 +170,23 @@ def read_sources(
 
 
 def load(
-    sources: Sources, read_secret: Callable[[str], Mapping[str, str]], redact: Redacts | None
+    sources: Sources, read_secret: Callable[[str], Mapping[str, str]], redact: Redactor
 ) -> Settings:
     """All settings, with those of the secret that WEATHER_SECRET_ID names, if it names one.
 
     read_secret: the secret's texts, by its name or ARN; an IngestError is one of the problems.
-    redact: is given all secrets, before anything can show them.
+    redact: gets all secrets before anything can show them.
 
     Raises as `Sources.settings` does.
     """
-    unread: IngestError | None = None
-    if redact:
-        redact.add(*sources.secrets())
+    redact.add(*sources.secrets())
     if secret_id := sources.text("WEATHER_SECRET_ID"):
         try:
             sources = sources.with_secret(secret_id, read_secret(secret_id))
         except IngestError as error:
-            unread = error
-    if redact:
+            return sources.settings(unread=error)
         redact.add(*sources.secrets())
-    return sources.settings(unread)
+    return sources.settings()
 
 
 def _unknown_names(layer: Layer) -> Iterable[str]:
@@ -209,10 +203,3 @@ def _misplaced_names(layer: Layer) -> Iterable[str]:
         for name in layer.texts
         if name in DECLARED and DECLARED[name].metadata["local"]
     )
-
-
-def _list(problems: list[str]) -> str:
-    if len(problems) == 1:
-        return f"The settings are wrong: {problems[0]}"
-    lines = "".join(f"\n  - {problem}" for problem in problems)
-    return f"The settings have {len(problems)} problems:{lines}"

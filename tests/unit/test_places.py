@@ -395,27 +395,15 @@ def test_places_are_a_sequence_of_what_their_names_mean() -> None:
     assert places[0] == parse_place("London,GB")
     assert places[-1] == parse_place("zip:SW1A,GB")
     assert list(places) == [parse_place(name) for name in places.names]
-    assert list(reversed(places)) == list(places)[::-1]
-    assert parse_place("2643743") in places
-    assert parse_place("2643744") not in places
-    assert places.index(parse_place("2643743")) == 1
     with pytest.raises(IndexError):
         places[3]
 
 
-def test_a_slice_of_places_is_places() -> None:
-    places = Places(["London,GB", "2643743", "zip:SW1A,GB"])
-    assert places[1:] == Places(["2643743", "zip:SW1A,GB"])
-    assert hash(places[:]) == hash(places)
+def test_places_are_equal_if_their_names_are() -> None:
+    places = Places(["London,GB", "2643743"])
+    assert places == Places(["London,GB", "2643743"])
     assert places != Places(["2643743"])
-    assert places != ["London,GB", "2643743", "zip:SW1A,GB"]
-
-
-def test_the_repr_of_many_places_stays_short() -> None:
-    assert repr(Places(["London,GB"])) == "Places(['London,GB'])"
-    assert repr(Places([str(number) for number in range(1, 10_001)])) == (
-        "Places(['1', '2', '3', '4', '5', '6', '7', '8', '9', '10'], ...)"
-    )
+    assert places != ["London,GB", "2643743"]
 
 
 # From the program's start

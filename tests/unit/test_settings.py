@@ -58,7 +58,7 @@ def read(
 ) -> Settings:
     """Settings of these sources; the secret is at hand, whatever its name."""
     sources = read_sources(KEY_ALONE if environ is None else environ, env_file, command_line)
-    return load(sources, lambda _: secret or {}, None)
+    return load(sources, lambda _: secret or {}, Redactor())
 
 
 def problems(*sources: Any, **named: Any) -> str:
@@ -383,11 +383,11 @@ def never(secret_id: str) -> dict[str, str]:
 
 
 def test_no_secret_is_read_if_its_id_is_empty(env_file: Callable[[str | bytes], Path]) -> None:
-    assert load(read_sources(NO_SECRET), never, None).secret_id == ""
+    assert load(read_sources(NO_SECRET), never, Redactor()).secret_id == ""
     dotenv = env_file("WEATHER_SECRET_ID=\n")
-    assert load(read_sources(KEY_ALONE, dotenv), never, None).secret_id == ""
+    assert load(read_sources(KEY_ALONE, dotenv), never, Redactor()).secret_id == ""
     over = env_file("WEATHER_SECRET_ID=from-the-file\n")
-    assert load(read_sources(NO_SECRET, over), never, None).secret_id == ""
+    assert load(read_sources(NO_SECRET, over), never, Redactor()).secret_id == ""
 
 
 def test_the_secret_is_read_once_by_the_configured_id() -> None:
@@ -398,7 +398,7 @@ def test_the_secret_is_read_once_by_the_configured_id() -> None:
         return KEY_ALONE
 
     arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:w-AbCdEf"
-    assert load(read_sources({"WEATHER_SECRET_ID": arn}), secret, None).api_key == KEY
+    assert load(read_sources({"WEATHER_SECRET_ID": arn}), secret, Redactor()).api_key == KEY
     assert asked == [arn]
 
 
@@ -503,7 +503,7 @@ def test_a_secret_that_cannot_be_read_keeps_its_own_status() -> None:
         raise AccessError("denied.")
 
     with pytest.raises(AccessError, match=r"^denied\.$"):
-        load(read_sources({}), denied, None)
+        load(read_sources({}), denied, Redactor())
 
 
 def test_a_secret_that_cannot_be_read_stands_next_to_the_other_problems() -> None:
@@ -511,7 +511,7 @@ def test_a_secret_that_cannot_be_read_stands_next_to_the_other_problems() -> Non
         raise DeliveryError("Secrets Manager is away.")
 
     with pytest.raises(SettingsError) as caught:
-        load(read_sources({"WEATHER_UNITS": "x"}), denied, None)
+        load(read_sources({"WEATHER_UNITS": "x"}), denied, Redactor())
     assert "2 problems" in str(caught.value)
     assert "Secrets Manager is away." in str(caught.value)
     assert "API_KEY is missing" not in str(caught.value)  # nobody knows
