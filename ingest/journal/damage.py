@@ -1,4 +1,4 @@
-"""What is wrong with a journal's file, said so that a person can act; and what becomes of it."""
+"""What is wrong with a journal's file, what a person can do, and what becomes of it."""
 
 import sqlite3
 import time
@@ -19,24 +19,21 @@ def journal_errors(path: Path) -> Iterator[None]:
     """SQLite's and the system's errors as JournalError, with what to do next."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnreadableRowError, OSError) as error:
         name = _name(error)
+        what = error.strerror if isinstance(error, OSError) else error
         corrupt = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
-        message = f"The journal {path}: {error}. {_help(name)}"
-        raise JournalError(message, corrupt=corrupt) from error
-    except UnreadableRowError as error:
-        message = f"The journal {path}: {error}. {_help('SQLITE_CORRUPT')}"
-        raise JournalError(message, corrupt=True) from error
-    except OSError as error:
-        raise JournalError(f"The journal {path}: {error.strerror}. {_help('')}") from error
+        raise JournalError(f"The journal {path}: {what}. {_help(name)}", corrupt=corrupt) from error
 
 
-def _name(error: sqlite3.Error) -> str:
-    """SQLite's name for it. Two kinds of damage have none, or another's."""
+def _name(error: Exception) -> str:
+    """SQLite's name for it; some damage has no name, or a wrong one."""
     text = str(error)
-    if "decode to UTF-8" in text:  # raised by Python's module
-        return "SQLITE_CORRUPT"
-    if text.startswith("no such "):  # table or column: the schema is not what its version says
+    if (
+        isinstance(error, UnreadableRowError)
+        or "decode to UTF-8" in text  # raised by Python's module
+        or text.startswith("no such ")  # table or column: the schema is not what its version says
+    ):
         return "SQLITE_CORRUPT"
     return getattr(error, "sqlite_errorname", "")
 
@@ -74,7 +71,7 @@ def is_sound(
     within_s: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> bool | None:
-    """Whether SQLite finds no damage in the file; None if it takes longer than that."""
+    """Whether SQLite finds no damage in the file; None if it takes longer than `within_s`."""
     ends_at = clock() + within_s
     db.set_progress_handler(lambda: clock() > ends_at, 10_000)
     try:

@@ -1,4 +1,4 @@
-"""What was delivered, and how runs ended: for `show` and `check`, until it is pruned."""
+"""Delivered observations and how runs ended: for `show` and `check`, until they are pruned."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +34,8 @@ class PastRun:
 
 
 def prune(file: JournalFile, before_ms: int, added: int) -> None:
-    """Delete the oldest observations delivered before that time; bounded, so that a run after
-    years of a longer WEATHER_JOURNAL_DAYS takes no longer than any other."""
+    """Delete the oldest observations delivered before that time: a bounded number, because
+    WEATHER_JOURNAL_DAYS may have been years until now."""
     with file.transaction() as db:
         db.execute(
             "DELETE FROM observation WHERE id IN (SELECT id FROM observation "
@@ -64,7 +64,7 @@ def runs(file: JournalFile, limit: int) -> list[PastRun]:
 
 
 def last_delivered_ms(file: JournalFile) -> int:
-    """When an observation for the target was last known to be stored; 0: none is kept."""
+    """When an observation for the target was last confirmed as stored; 0 if none is kept."""
     last: int = file.value(
         "SELECT coalesce(max(changed_ms), 0) FROM observation "
         "WHERE state = 'delivered' AND target = ?",
@@ -74,7 +74,7 @@ def last_delivered_ms(file: JournalFile) -> int:
 
 
 def oldest_pending_ms(file: JournalFile) -> int:
-    """The time of the oldest observation that is pending for the target; 0: none is."""
+    """The time of the target's oldest pending observation; 0 if there is none."""
     oldest: int = file.value(
         "SELECT coalesce(min(time_ms), 0) FROM observation WHERE state = 'pending' AND target = ?",
         file.target,
@@ -83,21 +83,21 @@ def oldest_pending_ms(file: JournalFile) -> int:
 
 
 def pending_elsewhere(file: JournalFile, since_ms: int = 0) -> dict[str, int]:
-    """target -> pending observations, for the targets that this run does not deliver to, and of
-    which one at least was enqueued since then."""
-    rows = file.rows(
-        "SELECT target, count(*) FROM observation WHERE state = 'pending' AND target <> ? "
-        "GROUP BY target HAVING max(changed_ms) >= ?",
-        file.target,
-        since_ms,
+    """target -> pending observations, for other targets with at least one enqueued since then."""
+    return dict(
+        file.rows(
+            "SELECT target, count(*) FROM observation WHERE state = 'pending' AND target <> ? "
+            "GROUP BY target HAVING max(changed_ms) >= ?",
+            file.target,
+            since_ms,
+        )
     )
-    return dict(rows)
 
 
 def kept(file: JournalFile, since_ms: int) -> list[Kept]:
     """What was observed since then for all targets, delivered or pending, oldest first."""
-    # Nothing is delivered long before it was observed, so the index on changed_ms serves; an
-    # hour for clocks that disagree.
+    # An observation is delivered after it was observed, so the index on changed_ms can be used;
+    # an hour for clocks that disagree.
     return _kept(
         file,
         "((state = 'delivered' AND changed_ms >= ?1 - 3600000) OR state = 'pending') "
@@ -107,8 +107,8 @@ def kept(file: JournalFile, since_ms: int) -> list[Kept]:
 
 
 def latest(file: JournalFile) -> list[Kept]:
-    """Of each place the last that was observed, delivered or pending, for all targets; more
-    than one if a value of it took a way of its own."""
+    """The last observation of each place, delivered or pending, for all targets; several if some
+    of its values were enqueued again by `rejected --retry`."""
     return _kept(
         file,
         "state <> 'rejected' AND (place, time_ms) IN (SELECT place, max(time_ms) "

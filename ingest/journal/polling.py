@@ -1,4 +1,4 @@
-"""Whose turn it is, and what is used of the plan: when places were polled, and how often."""
+"""When places were polled, and the weather requests of the last minute."""
 
 from array import array
 from collections.abc import Iterable
@@ -7,8 +7,7 @@ from ingest.journal.schema import JournalFile
 
 
 def last_polled(file: JournalFile, places: Iterable[str]) -> "array[int]":
-    """When each place was last polled, epoch milliseconds; 0: never. An array, because they may
-    be many."""
+    """When each place was last polled, epoch milliseconds; 0 for never."""
     times = array("q")
     with file.reading():
         for place in places:

@@ -1,4 +1,4 @@
-"""Values that a service refused: kept with their reason until a person decides."""
+"""Values that a service rejected: kept with their reason until a person decides."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ingest.places import place_key
 
 @dataclass(frozen=True, slots=True)
 class RejectedEntry:
-    """A refused value as it is kept: the observation holds that one measure."""
+    """A rejected value: its observation holds that one measure."""
 
     id: int
     target: str
@@ -24,7 +24,7 @@ class RejectedEntry:
     rejected_ms: int
 
     def version_to_retry(self, now_ms: int) -> int:
-        """The same version, unless that is why it was rejected: then one that wins."""
+        """The same version, or a higher one if it was rejected as older."""
         if self.kind != Kind.OLDER_VERSION:
             return self.observation.version
         return max(now_ms, self.observation.version + 1, (self.existing_version or 0) + 1)
@@ -32,11 +32,11 @@ class RejectedEntry:
 
 @dataclass(slots=True)
 class Retried:
-    """What became of rejected values that were to be written again."""
+    """What became of rejected values that were retried."""
 
     pending: int = 0
-    superseded: int = 0  # dropped, because a later value has followed
-    unbeatable: int = 0  # left, because the table has them with the highest version there is
+    superseded: int = 0  # deleted, because a later value has followed
+    unbeatable: int = 0  # kept, because the table has them with the highest possible version
 
 
 def rejected(
@@ -45,9 +45,9 @@ def rejected(
     measure: str = "",
     before_ms: int | None = None,
 ) -> list[RejectedEntry]:
-    """Rejected values of all targets, oldest first, narrowed by what is given.
+    """Rejected values of all targets, oldest first, filtered by what is given.
 
-    places: as configured, or cities, however they are written. before_ms: observed before then.
+    places: as configured, or cities, in any spelling. before_ms: observed before then.
     """
     rows = file.rows(
         f"SELECT {OBSERVATION}, target, kind, reason, existing_version, attempts, changed_ms "  # noqa: S608
@@ -70,12 +70,12 @@ def rejected(
 def retry(file: JournalFile, entries: Iterable[RejectedEntry], now_ms: int) -> Retried:
     """Make rejected values pending again.
 
-    One that a later value of the same measure and time has followed is dropped: it would overwrite
-    that. One that no version can win against is left as it is.
+    One that would overwrite a later value of the same measure and time is deleted. One that would
+    need a version above the highest possible is kept.
     """
     done = Retried()
     with file.transaction() as db:
-        # Before anything is put back: that would supersede what comes after it.
+        # All are decided before the first is put back, because that one would supersede others.
         for entry, is_superseded in [(each, _is_superseded(file, each)) for each in entries]:
             version = entry.version_to_retry(now_ms)
             if is_superseded:
@@ -99,7 +99,7 @@ def _put_back(file: JournalFile, entry: RejectedEntry, version: int, now_ms: int
         "existing_version = NULL, changed_ms = ? WHERE id = ?",
         (version, now_ms, entry.id),
     )
-    # A version of another program may leave none above it: that is not carried on.
+    # Another program's version may be the highest possible: later ones must not build on it.
     if version <= HIGHEST_OWN_VERSION:
         file.db.execute(
             "INSERT INTO place (target, place, version) VALUES (?, ?, ?) "
@@ -109,12 +109,12 @@ def _put_back(file: JournalFile, entry: RejectedEntry, version: int, now_ms: int
 
 
 def _is_superseded(file: JournalFile, entry: RejectedEntry) -> bool:
-    """A later value of it was fetched, and is delivered or will be."""
+    """Whether a later value was fetched, and is delivered or pending."""
     seen = entry.observation
     rows = file.rows(
         "SELECT 1 FROM observation WHERE target = ? AND time_ms = ? AND version > ? "
         "AND city = ? AND country = ? AND city_id = ? AND latitude = ? AND longitude = ? "
-        # As in `history.kept`: this leaves SQLite an index to use.
+        # As in `history.kept`: SQLite can use the index.
         "AND (state = 'pending' OR (state = 'delivered' AND changed_ms >= ? - 3600000)) "
         "AND EXISTS (SELECT 1 FROM json_each(measures) WHERE key = ?)",
         entry.target,
@@ -131,6 +131,6 @@ def _is_superseded(file: JournalFile, entry: RejectedEntry) -> bool:
 
 
 def discard(file: JournalFile, entries: Iterable[RejectedEntry]) -> None:
-    """Delete them for good."""
+    """Delete them permanently."""
     with file.transaction() as db:
         db.executemany("DELETE FROM observation WHERE id = ?", [(entry.id,) for entry in entries])

@@ -19,12 +19,11 @@ def lock_path(journal: Path) -> Path:
 class RunLock:
     """Held by one run at a time, for as long as its process lives: flock, not a pid file.
 
-    The file's text says who holds it; nobody reads it to decide.
+    The file's text names the holder for messages; nothing is decided by it.
     """
 
     def __init__(self, journal: Path, now_ms: int) -> None:
-        """Take the lock next to the journal. Raises LockedError; JournalError if there can be no
-        lock."""
+        """Take the lock next to the journal. Raises LockedError; JournalError if it cannot be."""
         path = lock_path(journal)
         with journal_errors(path):
             make_folder(path)
@@ -48,10 +47,10 @@ class RunLock:
 
 
 def holder(path: Path) -> str:
-    """Who holds the lock, "" if nobody does; makes and changes nothing.
+    """Who holds the lock, "" if nobody does; creates and changes no file.
 
-    It takes the lock for some microseconds, shared: flock has no other way to ask, and a run that
-    begins in just these stops as if another run were under way.
+    It takes the lock, shared, for some microseconds, because flock has no other way to ask. A run
+    that begins during that time stops as if another run were under way.
     """
     with journal_errors(path):
         try:

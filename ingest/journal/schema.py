@@ -105,14 +105,14 @@ class JournalFile:
     """An open file. Every method raises JournalError if the file is unusable.
 
     target: where a run's observations go; those for other targets are left alone.
-    read_only: the file has to be there, and neither it nor what lies next to it is changed.
+    read_only: the file must exist, and neither it nor its -wal and -shm are changed.
     """
 
     def __init__(self, path: Path, target: str = "", *, read_only: bool = False) -> None:
         self.path = path
         self.target = target
         with journal_errors(path):
-            self.db = _connect_read_only(path) if read_only else _connect(path)
+            self.db = _connect(path, read_only=read_only)
             try:
                 _prepare(self.db, path, read_only=read_only)
             except BaseException:
@@ -129,7 +129,7 @@ class JournalFile:
         return self.rows(sql, *values)[0][0]
 
     def reading(self) -> AbstractContextManager[None]:
-        """For rows that may not be ours."""
+        """To read rows that another program may have written."""
         return journal_errors(self.path)
 
     @contextmanager
@@ -161,30 +161,27 @@ def make_folder(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    make_folder(path)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    if not read_only:
+        make_folder(path)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     return sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
-
-
-def _connect_read_only(path: Path) -> sqlite3.Connection:
-    """SQLite makes -wal and -shm files for a reader, too, unless it is told that the file is
-    immutable (as good as true while no writer has begun a -wal) or the -shm read-only."""
-    wal, shm = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
-    how = "mode=ro"
-    if not wal.exists() or not wal.stat().st_size:
-        how += "&immutable=1"
-    elif shm.exists():
-        how += "&readonly_shm=1"
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?{how}",
-        uri=True,
+        _read_only_uri(path) if read_only else path,
+        uri=read_only,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+def _read_only_uri(path: Path) -> str:
+    """SQLite makes -wal and -shm files for a reader, too, unless it is told that the file is
+    immutable (as good as true while no writer has begun a -wal) or the -shm read-only."""
+    wal, shm = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    if not wal.exists() or not wal.stat().st_size:
+        return f"{uri}&immutable=1"
+    return f"{uri}&readonly_shm=1" if shm.exists() else uri
 
 
 def _prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
