@@ -1,4 +1,4 @@
-"""The time a run may take, and work that can be left behind when it is over."""
+"""The time a run may take, and work that can be abandoned when it is over."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from ingest.errors import DeadlineError, IngestError, Interrupted
 
 T = TypeVar("T")
 
-# How long anything waits before it looks again whether the run was asked to end.
+# How long anything waits before it checks again whether the run was asked to end.
 SLICE_S = 0.2
 
 
@@ -19,9 +19,9 @@ def epoch_ms() -> int:
 
 
 class Deadline:
-    """A point in time, `seconds` after its making by the monotonic clock; `stop` brings it forward.
+    """A point in time: `seconds` after its creation by the monotonic clock, or the call of `stop`.
 
-    seconds may be set anew: the settings that say it are known only some way into the run.
+    seconds may be changed, because the settings are known only some time into the run.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,7 +38,6 @@ class Deadline:
 
     @property
     def stopped(self) -> bool:
-        """`stop` was called."""
         return bool(self._stopped_by)
 
     def stopped_for_s(self) -> float:
@@ -49,7 +48,7 @@ class Deadline:
         return self._clock() - self._started
 
     def remaining_s(self) -> float:
-        """Seconds left, 0.0 when it has passed."""
+        """Seconds left, 0.0 once it has passed."""
         if self._stopped_by:
             return 0.0
         return max(0.0, self.seconds - self.elapsed_s())
@@ -58,7 +57,7 @@ class Deadline:
         return self.remaining_s() <= 0.0
 
     def error(self, doing: str) -> IngestError:
-        """Why the run ends, once it has passed. doing: what was under way, as in "while ..."."""
+        """Why the run ends once it has passed. doing: what was going on, "while ..."."""
         if self._stopped_by:
             return Interrupted(f"{self._stopped_by} ended the run {doing}.")
         return DeadlineError(
@@ -72,13 +71,12 @@ class Deadline:
 
 
 class Task(Generic[T]):
-    """A call that runs in a daemon thread, so that nobody has to wait for it to end.
+    """A call that runs in a daemon thread, so that the process can end while it goes on.
 
     No option of botocore ends every call in time: a server that sends a byte a second resets the
-    read time-out each time, and name resolution has none. Whoever needs the result waits for it
-    only as long as the deadline lets them, and the process can end while the call goes on.
+    read time-out each time, and name resolution has no time-out.
 
-    doing: what the call does, as in "while ...".
+    doing: what the call does, "while ...".
     """
 
     def __init__(self, call: Callable[[], T], doing: str) -> None:
@@ -98,19 +96,18 @@ class Task(Generic[T]):
             self._done.set()
 
     def is_done(self, wait_s: float) -> bool:
-        """Whether the call has ended, with a result or without; waits that long for it."""
+        """Whether the call has ended, with or without a result; waits up to wait_s for that."""
         return self._done.wait(wait_s)
 
     def wait_for(self, event: threading.Event, deadline: Deadline) -> None:
-        """Wait until the call has set the event, or has ended without. Raises as `result` does
-        when neither comes in time."""
+        """Wait until the event is set or the call has ended. Raises DeadlineError or Interrupted
+        if neither happens in time."""
         while not (event.wait(min(SLICE_S, deadline.remaining_s())) or self._done.is_set()):
             deadline.check(self._doing)
 
     def result(self, deadline: Deadline) -> T:
-        """What the call returned or raised. Raises DeadlineError or Interrupted in its place."""
-        while not self._done.wait(min(SLICE_S, deadline.remaining_s())):
-            deadline.check(self._doing)
+        """What the call returned or raised; DeadlineError or Interrupted if it takes too long."""
+        self.wait_for(self._done, deadline)
         if self._error is not None:
             raise self._error
         return self._result

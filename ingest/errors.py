@@ -15,7 +15,7 @@ IngestError                 70  base; never raised itself
 └── Interrupted             75  SIGTERM or SIGINT
 
 A message says what failed, where, and what to do next. It never holds a key, nor a URL with its
-query: those who raise see to that, and `logs.Redactor` sees to it again.
+query: whoever raises makes sure of that, and `redaction.Redactor` is the second guard.
 """
 
 import os
@@ -24,7 +24,7 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """Exit statuses, as sysexits.h names them. The one table of them in the code."""
+    """Exit statuses, as sysexits.h names them."""
 
     def __new__(cls, value: int, meaning: str) -> "Status":
         member = int.__new__(cls, value)
@@ -54,7 +54,7 @@ class Status(IntEnum):
     CONFIG = os.EX_CONFIG, "settings, secret, database or table are missing or wrong"
 
 
-# Where several hold, the one a person must act on first.
+# If there are several, the one a person must act on first.
 URGENCY = (
     Status.SOFTWARE,
     Status.USAGE,
@@ -69,7 +69,7 @@ URGENCY = (
 
 
 def most_urgent(statuses: Iterable[Status]) -> Status:
-    """The status to end with where several hold; OK for none."""
+    """The status to end with; OK if there is none."""
     return min(statuses, key=URGENCY.index, default=Status.OK)
 
 
@@ -81,29 +81,22 @@ class IngestError(Exception):
 
 
 class UsageError(IngestError):
-    """The command line is wrong."""
-
     status = Status.USAGE
 
 
 class SettingsError(IngestError):
-    """Settings, secret, database or table are missing or wrong; the message lists every problem."""
+    """The message lists every problem."""
 
     status = Status.CONFIG
 
 
 class AccessError(IngestError):
-    """AWS or OpenWeatherMap refuses the credentials."""
-
     status = Status.NOPERM
     kind = "key refused"
 
 
 class WeatherError(IngestError):
-    """The weather of one place could not be fetched.
-
-    permanent: asking again in this run is of no use.
-    """
+    """permanent: asking again in this run does not help."""
 
     status = Status.UNAVAILABLE
 
@@ -114,17 +107,12 @@ class WeatherError(IngestError):
 
 
 class BlockedError(WeatherError):
-    """OpenWeatherMap blocks the account for a while, whatever the place (429)."""
-
     def __init__(self, message: str) -> None:
         super().__init__(message, permanent=True, kind="blocked")
 
 
 class ReplyError(WeatherError):
-    """A reply came, and it is not what was asked for; the message names the field.
-
-    cod: the error code in the reply's body, 0 where it has none.
-    """
+    """The message names the field. cod: the error code in the reply's body, 0 if it has none."""
 
     def __init__(self, message: str, *, cod: int = 0) -> None:
         super().__init__(message, permanent=True, kind="unusable reply")
@@ -132,24 +120,19 @@ class ReplyError(WeatherError):
 
 
 class DeliveryError(IngestError):
-    """An AWS service could not be reached or could not answer now; a later run can deliver."""
-
     status = Status.TEMPFAIL
 
 
 class ThrottledError(DeliveryError):
-    """An AWS service had too many calls: the same call can succeed in a moment."""
+    """The same call can succeed in a moment."""
 
 
 class DeadlineError(DeliveryError):
-    """The time a run may take (WEATHER_DEADLINE_SECONDS) is over."""
+    """WEATHER_DEADLINE_SECONDS have passed."""
 
 
 class JournalError(IngestError):
-    """The journal cannot be used; the weather is delivered all the same.
-
-    corrupt: the file is damaged, and can be set aside.
-    """
+    """corrupt: the file is damaged, and can be quarantined."""
 
     status = Status.IOERR
 
@@ -159,13 +142,9 @@ class JournalError(IngestError):
 
 
 class LockedError(IngestError):
-    """Another run is under way."""
-
     status = Status.TEMPFAIL
 
 
 class Interrupted(IngestError):  # noqa: N818  (an end that was asked for, not a failure)
-    """SIGTERM or SIGINT asked the run to end."""
-
     status = Status.TEMPFAIL
     kind = "interrupted"

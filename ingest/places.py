@@ -27,9 +27,6 @@ class Place(NamedTuple):
     coordinates: tuple[str, str] | tuple[()] = ()
 
 
-# OpenWeatherMap takes UK for the United Kingdom and answers GB.
-_COUNTRY_ALIASES = {"UK": "GB"}
-
 _CITY = re.compile(r"(?P<city>[^,;]+(?:,[^,;]+)?),\s*(?P<country>[A-Za-z]{2})")
 _CITY_ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _COORDINATES = re.compile(r"([+-]?\d{1,3}(?:\.\d+)?)\s*,\s*([+-]?\d{1,3}(?:\.\d+)?)", re.ASCII)
@@ -47,8 +44,8 @@ def place_key(text: str) -> str:
 
 
 def country_code(text: str) -> str:
-    """The ISO 3166 code for a country's two letters, as OpenWeatherMap answers it."""
-    return _COUNTRY_ALIASES.get(text.upper(), text.upper())
+    """The ISO 3166 code for a country's two letters. OpenWeatherMap takes UK, and answers GB."""
+    return text.upper().replace("UK", "GB")
 
 
 def parse_place(text: str) -> Place:
@@ -107,13 +104,6 @@ class Places:
         return hash(tuple(self.names))
 
 
-class _Item(NamedTuple):
-    """A text that should be a place. where: its file and line, "" for the setting itself."""
-
-    text: str
-    where: str
-
-
 def read_places(value: str, folder: Path) -> Places:
     """Read places with `;` or newlines between; `@file` stands for the lines of a file.
 
@@ -124,15 +114,15 @@ def read_places(value: str, folder: Path) -> Places:
     names: list[str] = []
     seen: set[int] = set()
     problems: list[str] = []
-    repeated: list[tuple[Place, _Item]] = []
-    for item in _items(value, folder, problems):
+    repeated: list[tuple[Place, str]] = []
+    for text, where in _texts(value, folder, problems):
         try:
-            place = parse_place(item.text)
+            place = parse_place(text)
         except ValueError as error:
-            problems.append(f"{item.where}: {error}" if item.where else str(error))
+            problems.append(f"{where}: {error}" if where else str(error))
             continue
         if _key(place) in seen:
-            repeated.append((place, item))
+            repeated.append((place, where))
         else:
             seen.add(_key(place))
             names.append(place.name)
@@ -140,8 +130,8 @@ def read_places(value: str, folder: Path) -> Places:
         raise ValueError("; ".join(_first_ten(problems)))
     if not names:
         raise ValueError("it names no place")
-    again = _items(value, folder, []) if repeated else ()
-    return Places(names, "; ".join(_first_ten(_describe(repeated, again))))
+    again = _texts(value, folder, []) if repeated else ()
+    return Places(names, "; ".join(_first_ten([*_describe(repeated, again)])))
 
 
 def _key(place: Place) -> int:
@@ -149,22 +139,21 @@ def _key(place: Place) -> int:
     return hash(str(place.query).casefold())
 
 
-def _describe(repeated: list[tuple[Place, _Item]], items: Iterable[_Item]) -> list[str]:
+def _describe(repeated: list[tuple[Place, str]], texts: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Each repeated place, with the line it is on and the line that named it first."""
     wanted = {_key(place) for place, _ in repeated}
     first: dict[int, str] = {}
-    for item in items:
-        key = _key(parse_place(item.text))
+    for text, where in texts:
+        key = _key(parse_place(text))
         if key in wanted:
-            first.setdefault(key, item.where and f"first: {item.where}")
-    described = []
-    for place, item in repeated:
-        lines = "; ".join(filter(None, (item.where, first[_key(place)])))
-        described.append(f"{place.name} ({lines})" if lines else place.name)
-    return described
+            first.setdefault(key, where and f"first: {where}")
+    for place, where in repeated:
+        lines = "; ".join(filter(None, (where, first[_key(place)])))
+        yield f"{place.name} ({lines})" if lines else place.name
 
 
-def _items(value: str, folder: Path, problems: list[str]) -> Iterator[_Item]:
+def _texts(value: str, folder: Path, problems: list[str]) -> Iterator[tuple[str, str]]:
+    """Texts that should be places, each with its file and line, "" for the setting itself."""
     for part in re.split(r"[;\n]", value):
         text = part.strip()
         if text.startswith("@"):
@@ -175,10 +164,10 @@ def _items(value: str, folder: Path, problems: list[str]) -> Iterator[_Item]:
             else:
                 yield from _lines(path, problems)
         elif text:
-            yield _Item(text, "")
+            yield text, ""
 
 
-def _lines(path: Path, problems: list[str]) -> Iterator[_Item]:
+def _lines(path: Path, problems: list[str]) -> Iterator[tuple[str, str]]:
     """The places of a file: UTF-8, one a line; blank lines and what follows a # do not count."""
     if path.exists() and not (path.is_file() or path.is_dir()):  # reading a pipe may never end
         problems.append(f"{path} is not a file")
@@ -187,16 +176,13 @@ def _lines(path: Path, problems: list[str]) -> Iterator[_Item]:
         with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
             for number, line in enumerate(lines, 1):
                 place = line.partition("#")[0].strip()
-                if not _is_utf8(place):
+                # surrogateescape makes these of bytes that are not UTF-8
+                if not place.isascii() and re.search("[\udc80-\udcff]", place):
                     problems.append(f"{path}, line {number} is not UTF-8")
                 elif place:
-                    yield _Item(place, f"{path}, line {number}")
+                    yield place, f"{path}, line {number}"
     except OSError as error:
         problems.append(f"{path} cannot be read: {error.strerror}")
-
-
-def _is_utf8(text: str) -> bool:
-    return text.isascii() or not re.search("[\udc80-\udcff]", text)  # what surrogateescape makes
 
 
 def _first_ten(texts: list[str]) -> list[str]:

@@ -1,10 +1,8 @@
-"""botocore's errors as ours: one table by code, one by class.
-
-A test holds that every class of botocore is in one of these tables, or below one that is.
-"""
+"""botocore's errors as ours: tables by code, tables by class."""
 
 import re
 from collections.abc import Mapping
+from traceback import walk_tb
 from typing import Any
 
 from ingest.errors import AccessError, DeliveryError, IngestError, SettingsError, ThrottledError
@@ -22,8 +20,7 @@ _WRONG_CREDENTIALS_HELP = (
 _KMS_HELP = "Allow kms:Decrypt on the key that encrypts the secret."
 MISSING_HELP = "Check the name and the region."
 
-# ClientError codes that refuse the caller, with what to do. Services put Exception behind a code
-# or not, at whim.
+# ClientError codes that refuse the caller, with what to do. Some services append Exception to them.
 _ACCESS_CODES = {
     "AccessDenied": "Allow the action in the IAM policy of the run's role or user.",
     "UnauthorizedOperation": "Allow the action in the IAM policy of the run's role or user.",
@@ -59,7 +56,7 @@ _THROTTLED_CODES = {
     "PriorRequestNotComplete",
     "SlowDown",
 }
-# What passes. A refusal (4xx) that is in no table does not: a person has to look.
+# What passes by itself. A refusal (4xx) that is in no table does not: a person has to look.
 _PASSING_CODES = {
     "Conflict",
     "InternalFailure",
@@ -73,8 +70,8 @@ _PASSING_CODES = {
 }
 _PASSING_STATUSES = (408, 425, 429)
 
-# BotoCoreErrors by class; a test holds that each class of botocore is in one of these or below
-# one. Those that only code of ours could raise (waiters, paginators, S3) are bugs, and stay so.
+# BotoCoreErrors by class; a test checks that each class of botocore is in a table or a subclass of
+# one that is. Those that only our own code could cause (waiters, paginators, S3) are bugs.
 _ACCESS_CLASSES = {
     "NoCredentialsError": _CREDENTIALS_HELP,
     "PartialCredentialsError": _CREDENTIALS_HELP,
@@ -136,9 +133,9 @@ _DELIVERY_CLASSES = {
 def aws_error(error: Exception, doing: str, missing: str = MISSING_HELP) -> IngestError:
     """Our error for one of botocore's: "DOING failed: what it says. What to do next."
 
-    missing: what to do if the service does not know what was named.
+    missing: what to do if the named thing does not exist.
 
-    An exception that is not AWS's, or only a bug of ours could cause, is raised again as it is.
+    An exception that is not AWS's, or that only a bug of ours could cause, is raised again.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -154,29 +151,20 @@ def aws_error(error: Exception, doing: str, missing: str = MISSING_HELP) -> Inge
         ):
             if cls.__name__ in table:
                 return kind(f"{doing} failed: {said(error)} {table[cls.__name__]}")
-    modules = _modules_of(error)
+    trace = walk_tb(error.__traceback__)
+    modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in trace]
     if "botocore.credentials" in modules:
         return AccessError(f"{doing} failed: {said(error)} {_CREDENTIALS_HELP}")
     if not isinstance(error, BotoCoreError) and _is_botocores_own(modules):
-        # It reads an answer that is no JSON, or not of the right shape, without a check.
+        # It does not check that an answer is JSON of the right shape.
         return DeliveryError(f"{doing} failed: the answer cannot be read. {NETWORK_HELP}")
     raise error
 
 
-def _modules_of(error: Exception) -> list[str]:
-    """The modules that an exception came through, the one that raised it last."""
-    modules, trace = [], error.__traceback__
-    while trace:
-        modules.append(str(trace.tb_frame.f_globals.get("__name__", "")))
-        trace = trace.tb_next
-    return modules
-
-
 def _is_botocores_own(modules: list[str]) -> bool:
-    """Whether botocore raised it, or what it calls; not a handler of ours that it called."""
-    ours = __name__.partition(".")[0]
-    tops = [module.partition(".")[0] for module in modules]
-    return next((top == "botocore" for top in reversed(tops) if top in ("botocore", ours)), False)
+    """Whether botocore raised it, or a library below it; not a handler of ours that it called."""
+    packages = [module.partition(".")[0] for module in reversed(modules)]
+    return next((each == "botocore" for each in packages if each in ("botocore", "ingest")), False)
 
 
 def answer_of(error: BaseException | None) -> Mapping[str, Any]:
@@ -186,7 +174,7 @@ def answer_of(error: BaseException | None) -> Mapping[str, Any]:
 
 
 def code_of(error: BaseException | None) -> str:
-    """The service's error code, without the Exception that some put behind it; "" without one."""
+    """The service's error code, without an appended Exception; "" if it has none."""
     return str(answer_of(error).get("Error", {}).get("Code", "")).removesuffix("Exception")
 
 
@@ -201,13 +189,11 @@ def said(error: Exception) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """What the operating system says, which botocore leaves out: Connection refused."""
-    before: BaseException | None = error
-    while before:
-        if isinstance(before, OSError) and before.strerror:
-            return before.strerror
-        before = before.__cause__ or before.__context__
-    return ""
+    """What the operating system says, which botocore omits: Connection refused."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    before = error.__cause__ or error.__context__
+    return _cause(before) if before else ""
 
 
 def _client_error(error: Any, doing: str, missing: str) -> IngestError:  # noqa: ANN401  (untyped in botocore)
@@ -231,8 +217,8 @@ def _client_error(error: Any, doing: str, missing: str) -> IngestError:  # noqa:
     return SettingsError(f"{what} {_REFUSED_HELP}")
 
 
-# AWS repeats the request, with its credentials, in what it says of a bad signature; http.client
-# shows a whole header that it will not send, as for a token with a line break in it.
+# AWS repeats the request, with its credentials, in the error for a bad signature; http.client
+# quotes a whole header that it will not send, such as a token with a line break in it.
 _CREDENTIALS = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}|(?:Credential|Signature)=\S+|x-amz-security-token:\S+"
     r"|(?<=Invalid header value ).+",
@@ -241,7 +227,7 @@ _CREDENTIALS = re.compile(
 
 
 def _tidy(message: str) -> str:
-    """The first line, short, closed by a full stop, with nothing of the credentials."""
+    """The first line, short, ending with a full stop, without credentials."""
     line = one_line(next(iter(message.strip().splitlines()), "no message"))
     line = _CREDENTIALS.sub("(redacted)", line)[:400]
     return line if line.endswith((".", "!", "?")) else f"{line}."

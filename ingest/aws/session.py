@@ -1,7 +1,4 @@
-"""One boto3 session and its clients, made when they are first used.
-
-Nothing of boto3 is imported before that: `--help` and a wrong setting need none of it.
-"""
+"""One boto3 session and its clients, made when first used; until then boto3 is not imported."""
 
 import json
 import os
@@ -29,7 +26,7 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 class Aws:
-    """A session and its clients. They can serve one run after another; see `serve`."""
+    """A session and its clients. They can serve several runs; see `serve`."""
 
     def __init__(self, redact: Redactor | None = None, timeout_s: float = 10.0) -> None:
         self._redact = redact or Redactor()
@@ -39,15 +36,14 @@ class Aws:
         self._thread = threading.local()
 
     def serve(self, redact: Redactor, timeout_s: float) -> None:
-        """redact: is given the credentials, as soon as they are known.
-        timeout_s: time limit for one answer to come."""
+        """redact: gets the credentials as soon as they are known. timeout_s: for one answer."""
         self._redact, self._timeout_s = redact, timeout_s
         if self._clients:
             self._hide_credentials()
 
     @contextmanager
     def within(self, deadline: Deadline) -> Iterator[None]:
-        """Send no request after the deadline: first ones or repeated ones, by this thread."""
+        """Let this thread send no request, not even a repeated one, after the deadline."""
         before = getattr(self._thread, "deadline", None)
         self._thread.deadline = deadline
         try:
@@ -86,15 +82,14 @@ class Aws:
     def timestream_write(
         self, endpoint_url: str = "", *, validates: bool = True
     ) -> "TimestreamWriteClient":
-        """validates: whether botocore checks the parameters of each call: half of the CPU time of
-        a long one."""
+        """validates: whether botocore checks parameters, half of the CPU time of a long call."""
         client: TimestreamWriteClient = self._client(
             "timestream-write", endpoint_url, validates=validates
         )
         return client
 
     def timestream_query(self) -> "TimestreamQueryClient":
-        """A client that discovers its own cell: those for writing answer no queries."""
+        """A client that discovers its own cell, because those for writing answer no queries."""
         client: TimestreamQueryClient = self._client("timestream-query")
         return client
 
@@ -104,7 +99,7 @@ class Aws:
         return answer
 
     def on_answer(self, heard: Callable[[Mapping[str, str]], object]) -> None:
-        """Have the headers of each answer, error or not, to clients that are made from now on."""
+        """Get the headers of each answer, error or not, to clients that are made from now on."""
 
         def hear(http_response: Any, **_: object) -> None:  # noqa: ANN401  (untyped in botocore)
             heard(http_response.headers)
@@ -130,8 +125,8 @@ class Aws:
             retries={"mode": "standard", "total_max_attempts": TOTAL_ATTEMPTS},
             parameter_validation=validates,
             max_pool_connections=32,
-            # As weather requests say it; and botocore builds its own for each request, a tenth of
-            # the CPU time of a call.
+            # The same as in weather requests. botocore would build its own for each request, in a
+            # tenth of the CPU time of a call.
             user_agent="ingest-weather",
         )
         try:
@@ -139,18 +134,18 @@ class Aws:
             urlsplit(client.meta.endpoint_url).port  # noqa: B018  (ValueError for a port like "abc")
         except Exception as error:
             doing = f"Making the {service} client"
-            if type(error) is ValueError:  # an endpoint that is no URL
+            if type(error) is ValueError:  # an endpoint that is not a URL
                 raise SettingsError(f"{doing} failed: {error}. {AWS_CONFIG_HELP}") from error
             raise aws_error(error, doing) from error
         client.meta.events.register("request-created", self._check_deadline)
         return client
 
     def _hide_credentials(self) -> None:
-        """Those that are renewed are not had before a call, and asking for them would be one."""
+        """Only fixed ones: to get credentials that are renewed would itself be a call."""
         credentials = self._session.get_credentials()
         if credentials and type(credentials).__name__ == "Credentials":
             secrets = (credentials.access_key, credentials.secret_key, credentials.token)
-            # A program can print what is not text.
+            # A credential process can print what is not text.
             self._redact.add(*(str(each or "") for each in secrets))
 
     def _check_deadline(self, operation_name: str, **_: object) -> None:
@@ -161,8 +156,8 @@ class Aws:
 
 
 def _quick_loader(core: Any) -> Any:  # noqa: ANN401  (untyped in botocore)
-    """botocore's reader of service models, without its search of 400 folders for the names of all
-    services: the first client would do it twice, a tenth of a run's CPU time."""
+    """botocore's reader of service models, without its search of 400 folders for all services'
+    names, which the first client does twice, in a tenth of a run's CPU time."""
     from botocore.loaders import Loader
 
     class QuickLoader(Loader):
@@ -174,10 +169,10 @@ def _quick_loader(core: Any) -> Any:  # noqa: ANN401  (untyped in botocore)
 
 
 def serialize_at_once(client: Any, operation: str, member: str) -> None:  # noqa: ANN401  (any client)
-    """Let json.dumps write this list of the operation's body, whole; may be called again.
+    """Let json.dumps write this list of the operation's body at once; may be called again.
 
-    botocore's serializer visits every member of every item, which is half of the CPU time of a
-    long call. The items have to be what it would make of them: names and texts of the API.
+    botocore's serializer visits every member of every item, half of the CPU time of a long call.
+    The items must be what it would make of them: names and texts of the API.
     """
 
     def take_out(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:

@@ -17,9 +17,9 @@ MAX_BODY_BYTES = 10_000
 
 
 def ping(url: str, status: int, lines: str, limit_s: float, log: logging.Logger) -> None:
-    """POST the last lines of the log to URL/STATUS. Never raises, and changes no exit status.
+    """POST the last lines of the log to URL/STATUS. Only warns if that fails.
 
-    The URL is not logged: whoever knows it can report in the run's place.
+    The URL is not logged, because it is all that is needed to report a run.
     """
     curl = new_handle(f"{url.rstrip('/')}/{status}", limit_s)
     try:
@@ -36,8 +36,7 @@ def ping(url: str, status: int, lines: str, limit_s: float, log: logging.Logger)
 
 
 def report(url: str, summary: Summary, log: RunLog, deadline: Deadline) -> None:
-    """Ping with the run's end and last lines, within the run's time but for half a second, and no
-    longer than that once a signal has come."""
+    """Ping with the run's last lines, for at most half a second after its deadline or a signal."""
     limit_s = min(LIMIT_S, max(QUICK_LIMIT_S, deadline.remaining_s()))
     lines = f"{log.recent_lines()}\nrun {summary.run}: {summary}."
     pinged = Task(lambda: ping(url, int(summary.status), lines, limit_s, log), "while it pinged")

@@ -1,8 +1,8 @@
 """The log of a run: its own id, its own secrets, its own last lines.
 
-Nothing here is shared between runs but Python's handlers, which `start_logging` sets up for the
-command line; another host, such as Lambda, keeps its own. Only this program's own logger is ever
-more talkative than WARNING: botocore at DEBUG prints the secret and the request's credentials.
+Runs share only Python's handlers, which `start_logging` sets up for the command line; another host,
+such as Lambda, keeps its own. Only this program's own logger goes below WARNING, because botocore
+at DEBUG prints the secret and the request's credentials.
 """
 
 import json
@@ -25,9 +25,9 @@ ROOT = logging.getLogger("ingest_weather")
 
 
 class RunLog(logging.Logger):
-    """A logger of one run. Secrets are out of a record before any handler sees it.
+    """A logger of one run. Secrets are removed from a record before any handler sees it.
 
-    run_id: tells the lines of one run from those of another, wherever they are collected.
+    run_id: distinguishes the lines of runs that are collected in one place.
     redact: add each secret of the run before something can show it.
     """
 
@@ -39,7 +39,7 @@ class RunLog(logging.Logger):
         self._recent: deque[str] = deque(maxlen=RECENT_LINES)
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802
-        # Python's own loggers remember their answer; here settings change it on the way.
+        # Python's own loggers cache the answer, and settings change it during a run.
         return level > self.manager.disable and level >= self.getEffectiveLevel()
 
     def handle(self, record: logging.LogRecord) -> None:
@@ -48,8 +48,8 @@ class RunLog(logging.Logger):
         record.msg, record.args = self.redact(record.getMessage()), ()
         if record.exc_info:
             text = self.redact(logging.Formatter().formatException(record.exc_info))
-            # Formatters of text print the first; those of JSON, what they do not know. With the
-            # exception itself they would make their own text of it.
+            # Formatters of text print exc_text, those of JSON the attribute that they do not know.
+            # With exc_info they would format the exception themselves.
             record.exc_text = record.traceback = text
             record.exc_info = None
         self._recent.append(TextFormatter(self).format(record))
@@ -60,35 +60,26 @@ class RunLog(logging.Logger):
         return "\n".join(self._recent)
 
 
-def utc(record: logging.LogRecord) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
-
-
 class TextFormatter(logging.Formatter):
-    """For people. Records that are not of a run, such as botocore's, are shown as `log`'s."""
+    """For people. Records that are not of a run, such as botocore's, get the run id of `log`."""
 
     def __init__(self, log: RunLog) -> None:
-        super().__init__("%(asctime)s %(levelname)-8s %(run_id)s %(message)s")
+        line = "%(asctime)s %(levelname)-8s %(run_id)s %(message)s"
+        super().__init__(line, "%Y-%m-%dT%H:%M:%SZ")
+        self.converter = time.gmtime
         self._log = log
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        return utc(record)
 
     def format(self, record: logging.LogRecord) -> str:
         record.__dict__.setdefault("run_id", self._log.run_id)
         return self._log.redact(super().format(record))
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(TextFormatter):
     """For machines: one JSON object a line."""
-
-    def __init__(self, log: RunLog) -> None:
-        super().__init__()
-        self._log = log
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {
-            "time": utc(record),
+            "time": self.formatTime(record, self.datefmt),
             "level": record.levelname,
             "run": getattr(record, "run_id", self._log.run_id),
             "message": self._log.redact(record.getMessage()),
@@ -103,8 +94,8 @@ class JsonFormatter(logging.Formatter):
 def start_logging(log: RunLog, level: str = "", log_format: str = "text") -> None:
     """Log to standard error; may be called again when the settings are known.
 
-    level: one of LEVELS; "" is INFO on a terminal and WARNING elsewhere, so that cron has nothing
-    to mail about a run that went well.
+    level: one of LEVELS; "" is INFO on a terminal and WARNING elsewhere, so that cron mails nothing
+    about a run that went well.
     """
     if not level:
         level = "INFO" if sys.stderr.isatty() else "WARNING"

@@ -1,4 +1,4 @@
-"""Who hears of a run while it goes on."""
+"""Who is notified while a run goes on."""
 
 import logging
 import sys
@@ -11,9 +11,9 @@ from ingest.reporting.summary import Summary
 
 
 class Observer:
-    """Hears of one run; this one hears its log alone.
+    """Is notified about one run; this class does nothing but carry its log.
 
-    keep_failures: have every failed place in the summary, not only the first of each kind.
+    keep_failures: keep every failed place in the summary, not only the first of each kind.
     """
 
     def __init__(self, log: RunLog, *, keep_failures: bool = False) -> None:
@@ -22,12 +22,12 @@ class Observer:
 
     @contextmanager
     def watch(self, summary: Summary) -> Iterator[Callable[[], None]]:  # noqa: ARG002
-        """A function that the run calls now and then, when the summary has changed."""
+        """A function that the run calls from time to time, when the summary has changed."""
         yield lambda: None
 
 
 def report_error(log: logging.Logger, error: Exception) -> Status:
-    """Log what failed; the status that stands for it."""
+    """Log what failed. Returns its exit status."""
     if isinstance(error, IngestError):
         log.error("%s", error)
         return error.status

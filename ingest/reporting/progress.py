@@ -12,8 +12,8 @@ from ingest.reporting.summary import Summary
 
 
 class ProgressBar(Observer):
-    """Draws a bar on standard error, if that is a terminal that is told what happens (INFO), and
-    there is more than one place; removes it at the end."""
+    """Draws a bar on standard error, and removes it at the end, if that is a terminal, it shows
+    text at INFO, and there are several places."""
 
     @contextmanager
     def watch(self, summary: Summary) -> Iterator[Callable[[], None]]:

@@ -4,7 +4,7 @@ import urllib.parse
 
 REDACTED = "(redacted)"
 
-# One and two letters would black out half of every message, and protect nothing.
+# Redacting one or two letters would hide half of every message, and protect nothing.
 SHORTEST_SECRET = 3
 
 
@@ -15,11 +15,12 @@ class Redactor:
         self._secrets: list[str] = []
 
     def add(self, *secrets: str | None) -> None:
-        """Hide these from now on. None and what is too short to be one are left out."""
+        """Hide these from now on; None and what is too short are ignored."""
         forms = set(self._secrets)
         for secret in secrets:
             if secret and len(secret) >= SHORTEST_SECRET:
-                forms |= {secret, urllib.parse.quote(secret, errors="replace")}
+                forms.add(secret)
+                forms.add(urllib.parse.quote(secret, errors="replace"))
                 forms.add(urllib.parse.quote_plus(secret, errors="replace"))
         self._secrets = sorted(forms, key=len, reverse=True)
 

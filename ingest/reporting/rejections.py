@@ -1,4 +1,4 @@
-"""Refused values for a person: which, with what value, at what time, and why."""
+"""Rejected values for a person: which, with what value, at what time, and why."""
 
 from itertools import groupby
 
@@ -8,7 +8,7 @@ from ingest.reporting.redaction import one_line
 
 
 def describe_rejections(outcome: Outcome, destination: Destination) -> str:
-    """One line a value, and below those with the same remedy what to do."""
+    """One line for each value, and the advice below those that share it."""
     total = outcome.stored + len(outcome.rejected)
     count = f"{len(outcome.rejected)} of {total} record{'s'[: total != 1]}"
     lines = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ingest.errors import IngestError, Status, most_urgent
 from ingest.reporting.redaction import one_line
 
-# Places that a group of failures names.
+# How many places a group of failures names.
 NAMED = 3
 
 _PLURALS = {
@@ -19,7 +19,7 @@ _PLURALS = {
 
 @dataclass
 class Group:
-    """Places that failed in the same way. error: the first one's."""
+    """Places that failed in the same way. error: of the first one."""
 
     error: IngestError
     count: int = 0
@@ -30,7 +30,7 @@ class Group:
 class Summary:
     """stored and rejected count values, places and fetched places, the others observations.
 
-    keep_all: remember every failed place, not only the first of each kind.
+    keep_all: keep every failed place, not only the first of each kind.
     """
 
     run: str
@@ -49,11 +49,10 @@ class Summary:
 
     @property
     def failed(self) -> int:
-        """How many places failed."""
         return sum(group.count for group in self.groups.values())
 
     def place_failed(self, name: str, error: IngestError) -> None:
-        """Count a place whose weather could not be had."""
+        """Count a place whose weather could not be fetched."""
         self.statuses.add(error.status)
         group = self.groups.setdefault(error.kind, Group(error))
         group.count += 1
@@ -65,8 +64,8 @@ class Summary:
             )
 
     def describe_failures(self) -> str:
-        """One sentence for one place; for more, a line that counts them by kind, and under it what
-        the first of each kind was told."""
+        """One sentence for one place; for more, a line that counts them by kind, and below it the
+        first error of each kind."""
         groups = sorted(self.groups.items(), key=lambda item: -item[1].count)
         if self.failed == 1:
             group = groups[0][1]

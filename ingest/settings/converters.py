@@ -1,9 +1,5 @@
-"""Converters: the text of a setting, as it is written, to its value.
+"""Converters of a setting's text to its value. Each raises ValueError that says what is wrong."""
 
-Each raises ValueError that says what is wrong with the text.
-"""
-
-import math
 import re
 import urllib.parse
 from collections.abc import Callable, Collection, Mapping
@@ -73,13 +69,13 @@ def read_seconds(value: str) -> float:
         seconds = float(value)
     except ValueError:
         raise ValueError(f"{value!r} is not a number of seconds") from None
-    if not math.isfinite(seconds) or not 0 < seconds <= 86_400:
+    if not 0 < seconds <= 86_400:
         raise ValueError(f"{value!r} is not between 0 and 86400 seconds")
     return seconds
 
 
 def read_url(value: str) -> str:
-    """An https URL, or an http one of this very machine; no user, query or fragment."""
+    """An https URL, or an http one on loopback; no user, query or fragment."""
     host = r"([A-Za-z0-9][A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])"
     if not re.fullmatch(rf"https?://{host}(:[0-9]*)?(/[A-Za-z0-9._~%/-]*)?", value):
         raise ValueError("it is not an https:// URL without user name, query and fragment")
@@ -123,8 +119,8 @@ def read_journal(value: str, environ: Mapping[str, str]) -> Path | None:
 
 
 def with_suggestion(name: str, known: Collection[str]) -> str:
-    """The unknown name in ASCII, with the known one that it may stand for; ends the sentence."""
-    import difflib  # only for a mistake
+    """The unknown name in ASCII and the known one that may be meant; ends the sentence."""
+    import difflib  # only if there is a mistake
 
     by_lower = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)

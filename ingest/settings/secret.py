@@ -29,10 +29,9 @@ def fetch_secret(
     """
     from ingest.aws.errors import aws_error
 
-    doing = f"reading the secret {secret_id!r} from Secrets Manager"
-    failed = f"R{doing[1:]}"
+    what = f"the secret {secret_id!r} from Secrets Manager"
     sent = threading.Event()
-    task = Task(lambda: _ask(aws, secret_id, deadline, sent), f"while {doing}")
+    task = Task(lambda: _ask(aws, secret_id, deadline, sent), f"while reading {what}")
     try:
         task.wait_for(sent, deadline)
         meanwhile()
@@ -40,12 +39,13 @@ def fetch_secret(
     except Exception as error:
         raise aws_error(
             error,
-            f"{failed} in region {aws.region}",
+            f"Reading {what} in region {aws.region}",
             missing="Check WEATHER_SECRET_ID and the region, or make the secret: "
             "ingest_weather.py setup",
         ) from error
-    if not answer.get("Name"):  # botocore reads a body that breaks off as one without members
-        raise DeliveryError(f"{failed} failed: the answer broke off. The next run tries again.")
+    if not answer.get("Name"):  # botocore reads a truncated body as one without members
+        message = f"Reading {what} failed: the answer broke off. The next run tries again."
+        raise DeliveryError(message)
     return parse_secret(answer.get("SecretString") or answer.get("SecretBinary") or b"", secret_id)
 
 

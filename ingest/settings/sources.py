@@ -40,7 +40,12 @@ class Sources:
     def with_secret(self, secret_id: str, texts: Mapping[str, str]) -> "Sources":
         """These sources and the secret, which loses to all of them."""
         layer = Layer(f"the secret {secret_id!r}", dict(texts))
-        faults = (*self.faults, *_unknown_names(layer), *_misplaced_names(layer))
+        misplaced = (
+            f"{name} stands in {layer.where}; it belongs into the environment or .env."
+            for name in layer.texts
+            if name in DECLARED and DECLARED[name].metadata["local"]
+        )
+        faults = (*self.faults, *_unknown_names(layer), *misplaced)
         return replace(self, layers=(*self.layers, layer), faults=faults)
 
     def secrets(self) -> list[str]:
@@ -155,11 +160,8 @@ def read_sources(
 
     env_file: None is .env in the program's folder, if there is one.
     """
-    texts: dict[str, str] = {}
-    faults: list[str] = []
     path = env_file or fields.HOME / ".env"
-    if env_file or path.exists():
-        texts, faults = read_env_file(path)
+    texts, faults = read_env_file(path) if env_file or path.exists() else ({}, [])
     layers = (
         Layer("the command line", dict(command_line or {})),
         Layer("the environment", dict(environ)),
@@ -194,12 +196,4 @@ def _unknown_names(layer: Layer) -> Iterable[str]:
         f"{layer.where} has an unknown setting {with_suggestion(name, DECLARED)}"
         for name in layer.texts
         if name.startswith(PREFIXES) and name not in DECLARED
-    )
-
-
-def _misplaced_names(layer: Layer) -> Iterable[str]:
-    return (
-        f"{name} stands in {layer.where}; it belongs into the environment or .env."
-        for name in layer.texts
-        if name in DECLARED and DECLARED[name].metadata["local"]
     )
