@@ -86,11 +86,11 @@ def show_result(found: Sequence[Finding], *, as_json: bool, quiet: bool) -> Stat
         checks = [finding.as_dict() for finding in found]
         show([json.dumps({"checks": checks, "status": status}, ensure_ascii=False)])
     elif status or not quiet:
-        show(["", *terminal.wrap(_sum(found, status))])
+        show(["", *terminal.wrap(_total(found, status))])
     return status
 
 
-def _sum(found: Sequence[Finding], status: Status) -> str:
+def _total(found: Sequence[Finding], status: Status) -> str:
     marks = [finding.mark for finding in found]
     counts = f"{marks.count(OK)} ok"
     if warnings := marks.count(WARNING):

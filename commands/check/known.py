@@ -1,6 +1,5 @@
 """What is known in the course of a check, and the time that is left to learn more."""
 
-from pathlib import Path
 from typing import Any
 
 from commands.aws import Account, Retention
@@ -68,12 +67,6 @@ class Known:
     def table_names(self) -> tuple[str, str]:
         """Of the database and the table."""
         return self.sources.text("TIMESTREAM_DATABASE"), self.sources.text("TIMESTREAM_TABLE")
-
-    @property
-    def journal_path(self) -> Path | None:
-        """None if it is off."""
-        path: Path | None = self.sources.early("WEATHER_JOURNAL")
-        return path
 
     def one_call(self) -> Deadline:
         """The time that one call has from now, with all its attempts."""

@@ -67,7 +67,7 @@ class JournalFacts:
 
 @cache
 def journal_facts(known: Known) -> JournalFacts:
-    path = known.journal_path
+    path = known.sources.early("WEATHER_JOURNAL")
     if not path:
         return JournalFacts()
     target, within_s = target_of(known.region, *known.table_names), known.local_call().seconds
@@ -99,7 +99,7 @@ def journal_facts(known: Known) -> JournalFacts:
 def journal(known: Known) -> Finding:
     from rich import filesize
 
-    path, facts = known.journal_path, journal_facts(known)
+    path, facts = known.sources.early("WEATHER_JOURNAL"), journal_facts(known)
     if path is None or facts.error:
         known.lacking["journal"] = "a journal that can be read"
     if path is None:
@@ -149,9 +149,10 @@ def rejected(known: Known) -> Finding:
 
 
 def run_lock(known: Known) -> Finding:
-    if known.journal_path is None:
+    path = known.sources.early("WEATHER_JOURNAL")
+    if path is None:
         raise NeedError("a journal: without one, nothing keeps two runs apart")
-    lock = lock_path(known.journal_path)
+    lock = lock_path(path)
     who = holder(lock)
     if not who:
         return Finding(OK, "free")

@@ -21,7 +21,7 @@ def api_key(known: Known) -> Finding:
         deadline=known.one_call(),
         on_header=known.clock.hear_openweathermap,
     )
-    (seen,) = client.fetch(early("WEATHER_PLACES")[:1])
+    (seen,) = client.fetch([early("WEATHER_PLACES")[0]])
     known.weather = seen
     if isinstance(seen, Failure):
         if seen.error.kind != "not found":

@@ -105,8 +105,8 @@ def _plot(shown: Shown, path: Path, zone: tzinfo | None) -> None:
     Raises UsageError if matplotlib is not there, or the file cannot be written.
     """
     if not shown.readings:
-        said = f"There are no readings of the {shown.time} to plot: {path} was not written."
-        print_lines([*shown.notes, said])
+        nothing = f"There are no readings of the {shown.time} to plot: {path} was not written."
+        print_lines([*shown.notes, nothing])
         return
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # otherwise it reports its font cache
     try:

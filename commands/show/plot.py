@@ -1,6 +1,6 @@
 """Readings drawn over time: a small panel per measure, a line per place.
 
-The only file that imports matplotlib: import it where a plot is made.
+The only file that imports matplotlib: import it only to draw a plot.
 """
 
 import math
@@ -73,7 +73,15 @@ def draw(shown: Shown, zone: tzinfo) -> Figure:
             _label_latest(axes, latest, zone)
         _draw_panel(axes, quantity, panel, looks, zone)
     _draw_time_axes(every_axes, columns, shown, zone)
-    _draw_head(figure, places, shown, zone)
+    what = f"{len(places)} places" if len(places) > 1 else _short(places[0])
+    first, last = (
+        f"{datetime.fromtimestamp(each / 1000, zone):%-d %b %Y %H:%M}"
+        for each in (shown.start_ms, shown.end_ms)
+    )
+    title, below = f"Weather of {what}", f"{first} to {last}, from {shown.source}"
+    width, height = figure.get_size_inches()
+    figure.text(_LEFT / width, 1 - 0.12 / height, title, fontsize=13, fontweight="bold", va="top")
+    figure.text(_LEFT / width, 1 - 0.38 / height, below, fontsize=8.5, color="#666666", va="top")
     return figure
 
 
@@ -216,16 +224,3 @@ def _draw_time_axes(panels: Sequence[Axes], columns: int, shown: Shown, zone: tz
     for axes in panels[-columns:]:
         axes.tick_params(axis="x", labelbottom=True)
         axes.set_xlabel(label)
-
-
-def _draw_head(figure: Figure, places: list[str], shown: Shown, zone: tzinfo) -> None:
-    what = f"{len(places)} places" if len(places) > 1 else _short(places[0])
-    first, last = (
-        f"{datetime.fromtimestamp(each / 1000, zone):%-d %b %Y %H:%M}"
-        for each in (shown.start_ms, shown.end_ms)
-    )
-    below = f"{first} to {last}, from {shown.source}"
-    width, height = figure.get_size_inches()
-    left, top, second = _LEFT / width, 1 - 0.12 / height, 1 - 0.38 / height
-    figure.text(left, top, f"Weather of {what}", fontsize=13, fontweight="bold", va="top")
-    figure.text(left, second, below, fontsize=8.5, color="#666666", va="top")
