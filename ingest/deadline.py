@@ -14,7 +14,6 @@ SLICE_S = 0.2
 
 
 def epoch_ms() -> int:
-    """The wall clock, in epoch milliseconds."""
     return time.time_ns() // 1_000_000
 
 
@@ -41,7 +40,6 @@ class Deadline:
         return bool(self._stopped_by)
 
     def stopped_for_s(self) -> float:
-        """Seconds since `stop` was called."""
         return self._clock() - self._stopped_at
 
     def elapsed_s(self) -> float:
@@ -96,7 +94,7 @@ class Task(Generic[T]):
             self._done.set()
 
     def is_done(self, wait_s: float) -> bool:
-        """Whether the call has ended, with or without a result; waits up to wait_s for that."""
+        """Whether the call has ended, within wait_s from now."""
         return self._done.wait(wait_s)
 
     def wait_for(self, event: threading.Event, deadline: Deadline) -> None:

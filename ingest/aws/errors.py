@@ -68,7 +68,6 @@ _PASSING_CODES = {
     "ServiceQuotaExceeded",
     "ServiceUnavailable",
 }
-_PASSING_STATUSES = (408, 425, 429)
 
 # BotoCoreErrors by class; a test checks that each class of botocore is in a table or a subclass of
 # one that is. Those that only our own code could cause (waiters, paginators, S3) are bugs.
@@ -203,16 +202,14 @@ def _client_error(error: Any, doing: str, missing: str) -> IngestError:  # noqa:
     if code in _ACCESS_CODES:
         is_key = "KMS" in str(answer_of(error).get("Error", {}).get("Message", ""))
         return AccessError(f"{what} {_KMS_HELP if is_key else _ACCESS_CODES[code]}")
-    if code == "ResourceNotFound":
-        return SettingsError(f"{what} {missing}")
-    if code in _CONFIG_CODES:
-        return SettingsError(f"{what} {_CONFIG_CODES[code]}")
+    if advice := missing if code == "ResourceNotFound" else _CONFIG_CODES.get(code):
+        return SettingsError(f"{what} {advice}")
     if status in (401, 403):
         return AccessError(f"{what} {_ACCESS_CODES['AccessDenied']}")
     what += f" (HTTP {status})"
     if code in _THROTTLED_CODES or status == 429:
         return ThrottledError(f"{what} {NETWORK_HELP}")
-    if code in _PASSING_CODES or status in _PASSING_STATUSES or not 400 <= status < 500:
+    if code in _PASSING_CODES or status in (408, 425) or not 400 <= status < 500:
         return DeliveryError(f"{what} {NETWORK_HELP}")
     return SettingsError(f"{what} {_REFUSED_HELP}")
 

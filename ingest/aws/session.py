@@ -64,7 +64,7 @@ class Aws:
         try:
             import boto3
 
-            # boto3 reads AWS_DEFAULT_REGION alone; AWS_REGION is what Lambda and the CLI know.
+            # boto3 reads only AWS_DEFAULT_REGION; AWS_REGION is what Lambda and the CLI use.
             return boto3.session.Session(
                 botocore_session=self._core, region_name=os.environ.get("AWS_REGION") or None
             )
@@ -95,8 +95,7 @@ class Aws:
 
     def caller_identity(self) -> dict[str, str]:
         """Who the credentials are, by STS: Account, Arn, UserId. Needs no permission."""
-        answer: dict[str, str] = self._client("sts").get_caller_identity()
-        return answer
+        return dict(self._client("sts").get_caller_identity())
 
     def on_answer(self, heard: Callable[[Mapping[str, str]], object]) -> None:
         """Get the headers of each answer, error or not, to clients that are made from now on."""
@@ -107,7 +106,6 @@ class Aws:
         self._core.register("after-call", hear)
 
     def _client(self, service: str, endpoint_url: str = "", *, validates: bool = True) -> Any:  # noqa: ANN401
-        """The client with these options, made once."""
         key = (service, endpoint_url, validates, self._timeout_s)
         with self._making:  # botocore's sessions are not thread-safe
             if key not in self._clients:
@@ -149,7 +147,6 @@ class Aws:
             self._redact.add(*(str(each or "") for each in secrets))
 
     def _check_deadline(self, operation_name: str, **_: object) -> None:
-        """Before each request that botocore sends, first or repeated."""
         deadline: Deadline | None = getattr(self._thread, "deadline", None)
         if deadline:
             deadline.check(f"before {operation_name} was answered")

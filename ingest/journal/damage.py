@@ -66,18 +66,14 @@ def quarantine(path: Path, error: JournalError, now_ms: int) -> JournalError:
 
 
 def is_sound(
-    db: sqlite3.Connection,
-    path: Path,
-    within_s: float,
-    clock: Callable[[], float] = time.monotonic,
+    db: sqlite3.Connection, path: Path, within_s: float, clock: Callable[[], float] = time.monotonic
 ) -> bool | None:
     """Whether SQLite finds no damage in the file; None if it takes longer than `within_s`."""
     ends_at = clock() + within_s
     db.set_progress_handler(lambda: clock() > ends_at, 10_000)
     try:
         with journal_errors(path):
-            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
-            return str(found) == "ok"
+            return db.execute("PRAGMA quick_check(1)").fetchall() == [("ok",)]
     except JournalError as error:
         if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
             return None

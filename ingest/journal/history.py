@@ -45,7 +45,7 @@ def prune(file: JournalFile, before_ms: int, added: int) -> None:
 
 
 def end_run(file: JournalFile, status: int, summary: str, now_ms: int) -> None:
-    """Remember how a run ended. Survives this process, not a power cut."""
+    """Keep how a run ended. Survives this process, not a power cut."""
     with file.transaction(durable=False) as db:
         db.execute(
             "INSERT INTO run (target, ended_ms, status, summary) VALUES (?, ?, ?, ?)",
@@ -56,64 +56,49 @@ def end_run(file: JournalFile, status: int, summary: str, now_ms: int) -> None:
 
 def runs(file: JournalFile, limit: int) -> list[PastRun]:
     """The last runs of all targets, the latest first."""
-    rows = file.rows(
-        "SELECT target, ended_ms, status, summary FROM run ORDER BY id DESC LIMIT ?", limit
-    )
+    sql = "SELECT target, ended_ms, status, summary FROM run ORDER BY id DESC LIMIT ?"
+    rows = file.rows(sql, limit)
     with file.reading():
         return [PastRun(row[0], row[1], row[2], load_object(row[3], "a run")) for row in rows]
 
 
 def last_delivered_ms(file: JournalFile) -> int:
     """When an observation for the target was last confirmed as stored; 0 if none is kept."""
-    last: int = file.value(
+    sql = (
         "SELECT coalesce(max(changed_ms), 0) FROM observation "
-        "WHERE state = 'delivered' AND target = ?",
-        file.target,
+        "WHERE state = 'delivered' AND target = ?"
     )
-    return last
+    return int(file.value(sql, file.target))
 
 
 def oldest_pending_ms(file: JournalFile) -> int:
     """The time of the target's oldest pending observation; 0 if there is none."""
-    oldest: int = file.value(
-        "SELECT coalesce(min(time_ms), 0) FROM observation WHERE state = 'pending' AND target = ?",
-        file.target,
-    )
-    return oldest
+    sql = "SELECT coalesce(min(time_ms), 0) FROM observation WHERE state = 'pending' AND target = ?"
+    return int(file.value(sql, file.target))
 
 
 def pending_elsewhere(file: JournalFile, since_ms: int = 0) -> dict[str, int]:
     """target -> pending observations, for other targets with at least one enqueued since then."""
-    return dict(
-        file.rows(
-            "SELECT target, count(*) FROM observation WHERE state = 'pending' AND target <> ? "
-            "GROUP BY target HAVING max(changed_ms) >= ?",
-            file.target,
-            since_ms,
-        )
+    sql = (
+        "SELECT target, count(*) FROM observation WHERE state = 'pending' AND target <> ? "
+        "GROUP BY target HAVING max(changed_ms) >= ?"
     )
+    return dict(file.rows(sql, file.target, since_ms))
 
 
 def kept(file: JournalFile, since_ms: int) -> list[Kept]:
     """What was observed since then for all targets, delivered or pending, oldest first."""
     # An observation is delivered after it was observed, so the index on changed_ms can be used;
     # an hour for clocks that disagree.
-    return _kept(
-        file,
-        "((state = 'delivered' AND changed_ms >= ?1 - 3600000) OR state = 'pending') "
-        "AND time_ms >= ?1",
-        since_ms,
-    )
+    changed = "((state = 'delivered' AND changed_ms >= ?1 - 3600000) OR state = 'pending')"
+    return _kept(file, f"{changed} AND time_ms >= ?1", since_ms)
 
 
 def latest(file: JournalFile) -> list[Kept]:
     """The last observation of each place, delivered or pending, for all targets; several if some
     of its values were enqueued again by `rejected --retry`."""
-    return _kept(
-        file,
-        "state <> 'rejected' AND (place, time_ms) IN (SELECT place, max(time_ms) "
-        "FROM observation WHERE state <> 'rejected' GROUP BY place)",
-    )
+    lasts = "SELECT place, max(time_ms) FROM observation WHERE state <> 'rejected' GROUP BY place"
+    return _kept(file, f"state <> 'rejected' AND (place, time_ms) IN ({lasts})")
 
 
 def _kept(file: JournalFile, condition: str, *values: int) -> list[Kept]:

@@ -19,7 +19,7 @@ def last_polled(file: JournalFile, places: Iterable[str]) -> "array[int]":
 
 
 def mark_polled(file: JournalFile, places: Iterable[str], now_ms: int) -> None:
-    """Remember that these places were polled. Survives this process, not a power cut."""
+    """Keep that these places were polled. Survives this process, not a power cut."""
     with file.transaction(durable=False) as db:
         db.executemany(
             "INSERT INTO place (target, place, asked_ms) VALUES (?, ?, ?) "

@@ -40,10 +40,7 @@ class Retried:
 
 
 def rejected(
-    file: JournalFile,
-    places: Sequence[str] = (),
-    measure: str = "",
-    before_ms: int | None = None,
+    file: JournalFile, places: Sequence[str] = (), measure: str = "", before_ms: int | None = None
 ) -> list[RejectedEntry]:
     """Rejected values of all targets, oldest first, filtered by what is given.
 

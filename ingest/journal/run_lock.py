@@ -37,10 +37,10 @@ class RunLock:
                 f"Another run is under way ({who}; lock {path}). Nothing was done; the next "
                 "run goes on."
             ) from None
-        holder_text = f"pid {os.getpid()}, since {iso_time(now_ms)}\n"
+        text = f"pid {os.getpid()}, since {iso_time(now_ms)}\n"
         with suppress(OSError):  # a full disk: the lock holds without its text
             os.ftruncate(self._file, 0)
-            os.pwrite(self._file, holder_text.encode(), 0)
+            os.pwrite(self._file, text.encode(), 0)
 
     def release(self) -> None:
         os.close(self._file)

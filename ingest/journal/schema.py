@@ -1,8 +1,7 @@
 """The journal's file: SQLite (WAL, durable commits), 0600 in a folder of 0700.
 
-An observation is `pending` from its commit, `delivered` when the service has confirmed it; a value
-that the service refuses becomes a row of its own, `rejected`, until a person decides.
-`docs/operating.md` has more.
+An observation is `pending` from its commit, and `delivered` when the service has confirmed it. A
+value that the service refuses becomes a row of its own, `rejected`. See `docs/operating.md`.
 """
 
 import os
@@ -120,7 +119,6 @@ class JournalFile:
                 raise
 
     def rows(self, sql: str, *values: object) -> list[Any]:
-        """All rows of one query."""
         with journal_errors(self.path):
             return self.db.execute(sql, values).fetchall()
 
@@ -137,8 +135,8 @@ class JournalFile:
         """All of it or nothing. durable: it survives a power cut, not only this process."""
         with journal_errors(self.path):
             try:
-                if not durable:
-                    self.db.execute("PRAGMA synchronous = NORMAL")
+                # FULL: a commit is on the disk when it returns, also in WAL mode.
+                self.db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 self.db.execute("BEGIN IMMEDIATE")
                 yield self.db
                 self.db.execute("COMMIT")
@@ -146,12 +144,9 @@ class JournalFile:
                 with suppress(sqlite3.Error):
                     self.db.execute("ROLLBACK")
                 raise
-            finally:
-                if not durable:
-                    self.db.execute("PRAGMA synchronous = FULL")
 
     def close(self) -> None:
-        """What is committed is safe without it."""
+        """Not needed for what is committed."""
         with suppress(sqlite3.Error):
             self.db.close()
 
@@ -200,8 +195,6 @@ def _prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
             f"this one knows {SCHEMA_VERSION}). Install the newer one, or set WEATHER_JOURNAL to "
             "another path."
         )
-    # Durable: a commit is on the disk when it returns, also in WAL mode.
-    db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA trusted_schema = OFF")
     if version < SCHEMA_VERSION and read_only:
         raise JournalError(

@@ -27,7 +27,6 @@ ROOT = logging.getLogger("ingest_weather")
 class RunLog(logging.Logger):
     """A logger of one run. Secrets are removed from a record before any handler sees it.
 
-    run_id: distinguishes the lines of runs that are collected in one place.
     redact: add each secret of the run before something can show it.
     """
 
@@ -97,11 +96,9 @@ def start_logging(log: RunLog, level: str = "", log_format: str = "text") -> Non
     level: one of LEVELS; "" is INFO on a terminal and WARNING elsewhere, so that cron mails nothing
     about a run that went well.
     """
-    if not level:
-        level = "INFO" if sys.stderr.isatty() else "WARNING"
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter(log) if log_format == "json" else TextFormatter(log))
     logging.raiseExceptions = False  # a closed standard error must not end a run
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    ROOT.setLevel(level)
+    ROOT.setLevel(level or ("INFO" if sys.stderr.isatty() else "WARNING"))

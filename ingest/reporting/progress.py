@@ -17,7 +17,8 @@ class ProgressBar(Observer):
 
     @contextmanager
     def watch(self, summary: Summary) -> Iterator[Callable[[], None]]:
-        is_wanted = self.log.isEnabledFor(logging.INFO) and not _logs_json()
+        logs_json = any(isinstance(each.formatter, JsonFormatter) for each in logging.root.handlers)
+        is_wanted = self.log.isEnabledFor(logging.INFO) and not logs_json
         if not (is_wanted and summary.places > 1 and sys.stderr.isatty()):
             yield lambda: None
             return
@@ -55,11 +56,7 @@ class ProgressBar(Observer):
                 _move_log(above_the_bar, terminal)
 
 
-def _logs_json() -> bool:
-    return any(isinstance(each.formatter, JsonFormatter) for each in logging.getLogger().handlers)
-
-
 def _move_log(before: TextIO, after: TextIO) -> None:
-    for handler in logging.getLogger().handlers:
+    for handler in logging.root.handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is before:
             handler.setStream(after)

@@ -19,8 +19,7 @@ class Redactor:
         forms = set(self._secrets)
         for secret in secrets:
             if secret and len(secret) >= SHORTEST_SECRET:
-                forms.add(secret)
-                forms.add(urllib.parse.quote(secret, errors="replace"))
+                forms |= {secret, urllib.parse.quote(secret, errors="replace")}
                 forms.add(urllib.parse.quote_plus(secret, errors="replace"))
         self._secrets = sorted(forms, key=len, reverse=True)
 

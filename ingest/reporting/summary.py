@@ -67,13 +67,11 @@ class Summary:
         """One sentence for one place; for more, a line that counts them by kind, and below it the
         first error of each kind."""
         groups = sorted(self.groups.items(), key=lambda item: -item[1].count)
+        firsts = [f"{group.names[0]}: {group.error}" for _, group in groups]
         if self.failed == 1:
-            group = groups[0][1]
-            return f"{group.names[0]}: {group.error}"
+            return firsts[0]
         counts = ", ".join(_counted(kind, group) for kind, group in groups)
-        lines = [f"{self.failed} places failed: {counts}"]
-        lines += [f"  {group.names[0]}: {group.error}" for _, group in groups]
-        return "\n".join(lines)
+        return "\n  ".join([f"{self.failed} places failed: {counts}", *firsts])
 
     @property
     def status(self) -> Status:
@@ -81,15 +79,10 @@ class Summary:
 
     def as_dict(self, *, failures: bool = True) -> dict[str, object]:
         """For --json, and without the failures for the journal."""
+        counts = ("places", "fetched", "unchanged", "failed", "stored", "rejected", "pending")
         result: dict[str, object] = {
             "run": self.run,
-            "places": self.places,
-            "fetched": self.fetched,
-            "unchanged": self.unchanged,
-            "failed": self.failed,
-            "stored": self.stored,
-            "rejected": self.rejected,
-            "pending": self.pending,
+            **{name: getattr(self, name) for name in counts},
             "seconds": self.seconds,
             "status": int(self.status),
         }

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 
 def fetch_secret(
-    aws: "Aws",
-    secret_id: str,
-    deadline: Deadline,
-    meanwhile: Callable[[], object] = lambda: None,
+    aws: "Aws", secret_id: str, deadline: Deadline, meanwhile: Callable[[], object] = lambda: None
 ) -> dict[str, str]:
     """The secret's JSON object, its values as texts.
 

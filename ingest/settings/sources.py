@@ -86,8 +86,7 @@ class Sources:
         return float(self.early(name) or DECLARED[name].metadata["default"])
 
     def early(self, name: str) -> Any:  # noqa: ANN401  (the setting's own type)
-        """A setting that is needed before the secret is read; None if it is wrong, which `settings`
-        reports."""
+        """A setting that is needed before the secret is read; None if `settings` reports it."""
         try:
             return self._convert(name, self.text(name))
         except ValueError:
@@ -101,12 +100,8 @@ class Sources:
 
     def only_in_environment(self) -> list[str]:
         """Names of settings, AWS's too, that .env lacks: cron's runs will not have them."""
-        in_file = self.layers[ENV_FILE].texts
-        return sorted(
-            name
-            for name in self.layers[ENVIRONMENT].texts
-            if (name in DECLARED or name.startswith("AWS_")) and name not in in_file
-        )
+        names = self.layers[ENVIRONMENT].texts.keys() - self.layers[ENV_FILE].texts.keys()
+        return sorted(name for name in names if name in DECLARED or name.startswith("AWS_"))
 
     def _find(self, name: str) -> tuple[str, str]:
         """The setting's text, and where it is from."""
@@ -135,9 +130,8 @@ class Sources:
                 elif each.metadata["default"] is None and not unread:
                     problems.append(self._missing(name))
             except ValueError as error:
-                sentence = str(error).rstrip(".")
-                stop = "" if sentence.endswith("?") else "."
-                problems.append(f"{name} (from {where}): {sentence}{stop}")
+                stop = "" if str(error).endswith((".", "?")) else "."
+                problems.append(f"{name} (from {where}): {error}{stop}")
         return values, problems
 
     def _missing(self, name: str) -> str:
@@ -156,10 +150,7 @@ def read_sources(
     env_file: Path | None = None,
     command_line: Mapping[str, str] | None = None,
 ) -> Sources:
-    """What is known before any secret is read.
-
-    env_file: None is .env in the program's folder, if there is one.
-    """
+    """All sources but the secret. env_file: None is .env in the program's folder, if it exists."""
     path = env_file or fields.HOME / ".env"
     texts, faults = read_env_file(path) if env_file or path.exists() else ({}, [])
     layers = (
