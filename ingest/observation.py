@@ -19,6 +19,9 @@ MAX_EPOCH_S = 253_402_300_799
 
 DAY_S = 86_400
 
+# Beyond it a double does not hold every whole number.
+MAX_EXACT = 2**53
+
 # What the value of a measure is.
 NUMBER: Final = "number"
 TEXT: Final = "text"
@@ -145,6 +148,8 @@ def describe_reading(measure: str, value: str, dimensions: Mapping[str, str], ti
 
 def decimal_text(number: float) -> str:
     """The shortest decimal that reads back as this finite number, never with an exponent."""
+    if type(number) is int and abs(number) < MAX_EXACT:
+        return str(number)
     text = repr(float(number))
     if "e" in text:
         from decimal import Decimal  # rare, and not needed to start

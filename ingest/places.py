@@ -35,7 +35,7 @@ _ZIP = re.compile(r"zip:\s*(?P<code>[A-Za-z0-9 -]+),\s*(?P<country>[A-Za-z]{2})"
 
 def place_name(text: str) -> str:
     """A place's text with its white space tidied, and none at commas."""
-    return re.sub(r"\s*,\s*", ",", " ".join(text.split()))
+    return ",".join(part.strip() for part in " ".join(text.split()).split(","))
 
 
 def place_key(text: str) -> str:

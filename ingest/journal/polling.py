@@ -1,20 +1,21 @@
 """When places were polled, and the weather requests of the last minute."""
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ingest.journal.schema import JournalFile
 
+# Places that are looked up in one query.
+AT_ONCE = 1000
 
-def last_polled(file: JournalFile, places: Iterable[str]) -> "array[int]":
+
+def last_polled(file: JournalFile, places: Sequence[str]) -> "array[int]":
     """When each place was last polled, epoch milliseconds; 0 for never."""
     times = array("q")
-    with file.reading():
-        for place in places:
-            row = file.db.execute(
-                "SELECT asked_ms FROM place WHERE target = ? AND place = ?", (file.target, place)
-            ).fetchone()
-            times.append(row[0] if row else 0)
+    for first in range(0, len(places), AT_ONCE):
+        some = places[first : first + AT_ONCE]
+        known = file.last_of(some, "asked_ms")
+        times.extend(known[place][0] if place in known else 0 for place in some)
     return times
 
 
@@ -23,7 +24,7 @@ def mark_polled(file: JournalFile, places: Iterable[str], now_ms: int) -> None:
     with file.transaction(durable=False) as db:
         db.executemany(
             "INSERT INTO place (target, place, asked_ms) VALUES (?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET asked_ms = excluded.asked_ms",
+            "ON CONFLICT (target, place) DO UPDATE SET asked_ms = excluded.asked_ms",
             [(file.target, place, now_ms) for place in places],
         )
 

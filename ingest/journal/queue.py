@@ -4,17 +4,19 @@ A run adds what it fetches and is handed the entries back; it reads from the fil
 earlier runs left there.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ingest.destination import Rejection
 from ingest.journal.rows import (
     HIGHEST_OWN_VERSION,
+    INSERT,
     OBSERVATION,
     dump_measures,
-    insert,
     observation_of,
+    row_of,
 )
 from ingest.journal.schema import JournalFile
 from ingest.observation import Observation
@@ -119,39 +121,48 @@ class FileQueue:
         self._last_left = file.value("SELECT coalesce(max(id), 0) FROM observation")
 
     def enqueue(self, observations: Sequence[Observation], now_ms: int) -> list[Entry]:
-        target, entries = self._file.target, []
+        target, entries, rows = self._file.target, [], []
         versions: dict[object, int] = {}
-        with self._file.transaction() as db:
+        with self._file.transaction():
+            places = [observation.place.name for observation in observations]
+            known = self._file.last_of(places, "time_ms, measures, version")
+            number = self._highest_id()
             for observation in observations:
-                measures = dump_measures(observation.values)
-                time_ms, last_measures, last_version = db.execute(
-                    "SELECT time_ms, measures, version FROM place WHERE target = ? AND place = ?",
-                    (target, observation.place.name),
-                ).fetchone() or (0, "", 0)
+                place, measures = observation.place.name, dump_measures(observation.values)
+                time_ms, last_measures, last_version = known.get(place, (0, "", 0))
                 if (time_ms, last_measures) == (observation.time_ms, measures):
                     continue
-                observation = _with_version_above(observation, last_version, versions)  # noqa: PLW2901
-                number = insert(db, target, observation, "pending", now_ms, measures=measures)
-                self._remember_last(observation, measures, now_ms)
-                entries.append(Entry(number, observation))
+                new = _with_version_above(observation, last_version, versions)
+                known[place] = [new.time_ms, measures, new.version]
+                number += 1
+                entries.append(Entry(number, new))
+                rows.append(row_of(target, number, new, "pending", now_ms, measures=measures))
+            if rows:
+                self._insert(rows, now_ms)
         return entries
 
-    def _remember_last(self, observation: Observation, measures: str, now_ms: int) -> None:
-        # A version of another program may leave none above it: that is not carried on.
-        version = observation.version if observation.version <= HIGHEST_OWN_VERSION else 0
-        self._file.db.execute(
+    def _highest_id(self) -> int:
+        """Also of entries that are deleted: no number is given twice."""
+        highest: int = self._file.value(
+            "SELECT max(coalesce(max(id), 0), coalesce((SELECT seq FROM sqlite_sequence "
+            "WHERE name = 'observation'), 0)) FROM observation"
+        )
+        return highest
+
+    def _insert(self, rows: Sequence[tuple[Any, ...]], now_ms: int) -> None:
+        """Pending observations, with higher numbers than all there are, each the last of its
+        place."""
+        db = self._file.db
+        db.executemany(INSERT, rows)
+        # Another program's version may leave none above it: that is not carried on.
+        db.execute(
             "INSERT INTO place (target, place, time_ms, version, measures, asked_ms) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET time_ms = excluded.time_ms, "
+            "SELECT target, place, time_ms, version * (version <= ?), measures, ? "
+            "FROM observation WHERE id >= ? ORDER BY id "
+            "ON CONFLICT (target, place) DO UPDATE SET time_ms = excluded.time_ms, "
             "version = max(version, excluded.version), measures = excluded.measures, "
             "asked_ms = excluded.asked_ms",
-            (
-                self._file.target,
-                observation.place.name,
-                observation.time_ms,
-                version,
-                measures,
-                now_ms,
-            ),
+            (HIGHEST_OWN_VERSION, now_ms, rows[0][0]),
         )
 
     def restore(self, entries: Collection[Entry], last_id: int, now_ms: int) -> None:
@@ -161,11 +172,10 @@ class FileQueue:
         """
         with self._file.transaction() as db:
             db.execute("INSERT INTO sqlite_sequence VALUES ('observation', ?)", (last_id,))
-            for entry in sorted(entries, key=lambda each: each.id):
-                insert(db, self._file.target, entry.observation, "pending", now_ms, number=entry.id)
-                self._remember_last(
-                    entry.observation, dump_measures(entry.observation.values), now_ms
-                )
+            target = self._file.target
+            rows = [row_of(target, *entry, "pending", now_ms) for entry in sorted(entries)]
+            if rows:
+                self._insert(rows, now_ms)
 
     def backlog(self, after: int, limit: int) -> list[Entry]:
         rows = self._file.rows(
@@ -180,12 +190,12 @@ class FileQueue:
             return [Entry(row[0], observation_of(row)) for row in rows]
 
     def acknowledge(self, entries: Collection[Entry], rejections: Rejections, now_ms: int) -> None:
-        stored = [(now_ms, entry.id) for entry in entries if entry.id not in rejections]
+        stored = [entry.id for entry in entries if entry.id not in rejections]
         with self._file.transaction() as db:
-            db.executemany(
+            db.execute(
                 "UPDATE observation SET state = 'delivered', attempts = attempts + 1, "
-                "reason = '', changed_ms = ? WHERE id = ?",
-                stored,
+                "reason = '', changed_ms = ? WHERE id IN (SELECT value FROM json_each(?))",
+                (now_ms, json.dumps(stored)),
             )
             for entry in entries:
                 if entry.id in rejections:
@@ -198,15 +208,18 @@ class FileQueue:
         (attempts,) = db.execute(
             "SELECT attempts + 1 FROM observation WHERE id = ?", (entry.id,)
         ).fetchone() or (1,)
-        stored = dict(entry.observation.values)
+        db.execute("DELETE FROM observation WHERE id = ?", (entry.id,))
+        rows, stored = [], dict(entry.observation.values)
         for each in rejections:
             alone = replace(entry.observation, values={each.measure: stored.pop(each.measure)})
             why = (each.kind.value, each.reason, each.existing_version)
-            insert(db, target, alone, "rejected", now_ms, attempts=attempts, rejection=why)
-        db.execute("DELETE FROM observation WHERE id = ?", (entry.id,))
+            rows.append(
+                row_of(target, None, alone, "rejected", now_ms, attempts=attempts, rejection=why)
+            )
         if stored:
             rest = replace(entry.observation, values=stored)
-            insert(db, target, rest, "delivered", now_ms, attempts=attempts)
+            rows.append(row_of(target, None, rest, "delivered", now_ms, attempts=attempts))
+        db.executemany(INSERT, rows)
 
     def note_failure(self, entries: Collection[Entry], reason: str) -> None:
         with self._file.transaction() as db:

@@ -1,7 +1,6 @@
 """Observations as rows of the journal, and back."""
 
 import json
-import sqlite3
 from contextlib import suppress
 from types import NoneType
 from typing import Any
@@ -28,7 +27,8 @@ OBSERVATION = f"id, {_OBSERVED}"
 # Of all but the last two of these columns: a damaged row may hold anything.
 _TYPES = [int, str, str, str, str, str, int, int, int, str]
 
-_INSERT = (
+# Of the tuples of `row_of`.
+INSERT = (
     f"INSERT INTO observation (id, target, state, attempts, kind, reason, existing_version, "  # noqa: S608
     f"changed_ms, {_OBSERVED}) VALUES ({', '.join('?' * 19)})"
 )
@@ -36,44 +36,40 @@ _INSERT = (
 dump_measures = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def insert(
-    db: sqlite3.Connection,
+def row_of(
     target: str,
+    number: int | None,
     observation: Observation,
     state: str,
     now_ms: int,
     *,
     measures: str = "",
-    number: int | None = None,
     attempts: int = 0,
     rejection: tuple[str, str, int | None] = ("", "", None),
-) -> int:
-    """Insert a row; returns its number.
+) -> tuple[Any, ...]:
+    """What INSERT takes.
 
-    measures: the values as text, if the caller has it. rejection: kind, reason, existing version.
+    number: None for the next one. measures: the values as text, if the caller has it.
+    rejection: kind, reason, existing version.
     """
-    cursor = db.execute(
-        _INSERT,
-        (
-            number,
-            target,
-            state,
-            attempts,
-            *rejection,
-            now_ms,
-            observation.place.name,
-            *(observation.place.coordinates or ("", "")),
-            observation.city,
-            observation.country,
-            observation.city_id,
-            observation.time_ms,
-            observation.version,
-            measures or dump_measures(observation.values),
-            _UNITS_CODES[observation.units],
-            observation.utc_offset_s,
-        ),
+    return (
+        number,
+        target,
+        state,
+        attempts,
+        *rejection,
+        now_ms,
+        observation.place.name,
+        *(observation.place.coordinates or ("", "")),
+        observation.city,
+        observation.country,
+        observation.city_id,
+        observation.time_ms,
+        observation.version,
+        measures or dump_measures(observation.values),
+        _UNITS_CODES[observation.units],
+        observation.utc_offset_s,
     )
-    return cursor.lastrowid or 0
 
 
 def observation_of(row: tuple[Any, ...]) -> Observation:

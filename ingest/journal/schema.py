@@ -4,9 +4,10 @@ An observation is `pending` from its commit, and `delivered` when the service ha
 value that the service refuses becomes a row of its own, `rejected`. See `docs/operating.md`.
 """
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,16 @@ class JournalFile:
     def value(self, sql: str, *values: object) -> Any:  # noqa: ANN401  (one cell)
         """The first cell of the first row."""
         return self.rows(sql, *values)[0][0]
+
+    def last_of(self, places: Sequence[str], columns: str) -> dict[str, list[Any]]:
+        """Place -> these columns of its last observation for the target, if there was one."""
+        rows = self.rows(
+            f"SELECT place, {columns} FROM place "  # noqa: S608  (names of columns)
+            "WHERE target = ? AND place IN (SELECT value FROM json_each(?))",
+            self.target,
+            json.dumps(places),
+        )
+        return {place: values for place, *values in rows}
 
     def reading(self) -> AbstractContextManager[None]:
         """To read rows that another program may have written."""

@@ -157,10 +157,10 @@ class FetchLoop:
 
     def _start(self) -> None:
         retries = self._retries
-        if not retries.wake(time.monotonic()):
+        if not retries.wake(time.monotonic()) or self._hold():
             return
         while (retries.ready or self._next) and len(self._active) < retries.allowed:
-            if self._hold() or not self._rate.reserve():
+            if not self._rate.reserve():
                 return
             if retries.ready:
                 transfer = retries.ready.popleft()

@@ -168,7 +168,7 @@ def _wrong_type(path: tuple[str | int, ...], value: object, expected: str) -> Re
 
 def _number(value: object, field: str) -> float | int | None:
     """The number, or None if it is not finite (NaN, 1e999)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not (type(value) is float or type(value) is int):  # a bool is an int to isinstance
         raise ReplyError(f"{field} is {_kind(value)}; a number was expected")
     try:
         return value if math.isfinite(value) else None
