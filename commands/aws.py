@@ -1,4 +1,4 @@
-"""What commands ask of an AWS account: one operation at a time, in time, named in its errors."""
+"""What commands ask an AWS account: one operation at a time, each with a deadline."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ingest.deadline import Deadline, Task
 from ingest.errors import DeliveryError, IngestError
 from timestream_writer import timestream_error
 
-# Codes of errors that answer the question: it is not there, or it is there already.
+# Error codes that are answers: it does not exist, or it exists already.
 ABSENT = "ResourceNotFound"
 CONFLICT = "Conflict"
 
@@ -18,7 +18,7 @@ CONFLICT = "Conflict"
 class Account:
     """The account that the credentials belong to, in one region.
 
-    deadline: that of one operation, from now.
+    deadline: returns the deadline of an operation that starts now.
     endpoint_url: of Timestream, "" to look it up.
     """
 
@@ -37,16 +37,16 @@ class Account:
         return member(answer, "Account"), member(answer, "Arn")
 
     def ask(self, action: str, doing: str, tolerated: str = "", **parameters: Any) -> Any:  # noqa: ANN401
-        """The operation's answer; None for an error with the code that is tolerated.
+        """The operation's answer; None if it fails with the tolerated error code.
 
-        action: as IAM names it. Raises IngestError, with botocore's as its cause.
+        action: as IAM names it. Raises IngestError, caused by botocore's.
         """
+        deadline = self._deadline()
 
         def bounded() -> Any:  # noqa: ANN401
             with self.aws.within(deadline):
                 return self._operation(action)(**parameters)
 
-        deadline = self._deadline()
         try:
             return Task(bounded, f"before {action} was answered").result(deadline)
         except IngestError:
@@ -57,21 +57,20 @@ class Account:
             what = f"{doing} in region {self.region} ({action})"
             raise timestream_error(error, what, self.region) from error
 
-    def _operation(self, action: str) -> Callable[..., Any]:
+    def _operation(self, action: str) -> Any:  # noqa: ANN401
         from botocore import xform_name
 
         service, _, name = action.partition(":")
         if service == "sts":
             return self.aws.caller_identity
-        client: object = self.aws.secrets_manager()
+        client: Any = self.aws.secrets_manager()
         if service == "timestream":
             client = self.aws.timestream_write(self.endpoint_url)
-        operation: Callable[..., Any] = getattr(client, xform_name(name))
-        return operation
+        return getattr(client, xform_name(name))
 
 
 def member(answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  (botocore's answers)
-    """botocore takes a body that breaks off for an answer without members."""
+    """Raises DeliveryError if it is missing: botocore parses a truncated body as empty."""
     if not answer.get(name):
         raise DeliveryError(f"AWS's answer broke off: it has no {name}. Try again.")
     return answer[name]
@@ -79,7 +78,7 @@ def member(answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  (botoc
 
 @dataclass(frozen=True)
 class Retention:
-    """How long a table keeps what, and whether it takes what is older than its memory store."""
+    """How long a table keeps records, and whether it takes older ones than its memory store."""
 
     memory_hours: int
     magnetic_days: int

@@ -17,7 +17,7 @@ Print a script that completes commands, options and their values where the
 first word of a line is ingest_weather.py. To have that word for a program that
 is started as .venv/bin/python ingest_weather.py, give it a function, too."""
 
-# An alias would do for bash; zsh completes one as what it stands for.
+# A function, not an alias: zsh completes an alias as the command that it stands for.
 _EPILOG = """\
 examples:
   bash, once, for each new shell:
@@ -35,7 +35,6 @@ examples:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command's own options."""
     epilog = _EPILOG.format(command=shlex.join((sys.executable, str(PROGRAM))))
     parser = command_line.command_parser("completion", _DESCRIPTION, epilog)
     parser.add_argument("shell", choices=("bash", "zsh"), help="the shell to print it for")
@@ -43,21 +42,20 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(words: Sequence[str], _overall: argparse.Namespace) -> int:
-    """Print the script. Returns an exit status."""
     shell = make_parser().parse_args(words).shell
-    parser = command_line.make_parser(with_command=False)
-    _complete_files(parser)
+    parser = command_line.make_parser()
+    _offer_files(parser)
     commands = parser.add_subparsers(metavar="COMMAND")
     for name, does in command_line.COMMANDS.items():
         own: argparse.ArgumentParser = import_module(f"commands.{name}").make_parser()
-        _complete_files(own)
+        _offer_files(own)
         commands.add_parser(name, help=does, parents=[own], add_help=False)
     print(shtab.complete(parser, shell))
     return Status.OK
 
 
-def _complete_files(parser: argparse.ArgumentParser) -> None:
-    """Offer files for what is called FILE. The commands' parsers need not know of shtab."""
+def _offer_files(parser: argparse.ArgumentParser) -> None:
+    """Complete arguments called FILE, so that the commands' parsers need not know shtab."""
     for action in parser._actions:  # noqa: SLF001  (argparse lists its options nowhere else)
         if action.metavar == "FILE":
             action.complete = shtab.FILE  # type: ignore[attr-defined]

@@ -1,6 +1,5 @@
-"""The whole job on services of this machine: `ingest_weather.py demo`.
+"""The real program, run against an AWS and an OpenWeatherMap on loopback: `ingest_weather.py demo`.
 
-Starts AWS and OpenWeatherMap on loopback and runs the real program, unchanged, against them.
 Nothing leaves the machine, and nothing stays on it.
 """
 
@@ -46,12 +45,11 @@ is not installed, which is named; else 70.
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command has no options of its own."""
     return command_parser("demo", _DESCRIPTION, _EPILOG)
 
 
 def main(words: Sequence[str], _overall: argparse.Namespace) -> int:
-    """Run the demo; its status is 0 if all went as it should, the rejection included."""
+    """Returns an exit status: 0 if the demo went as it should, including the rejection."""
     make_parser().parse_args(words)
     try:
         from embedded.aws import EmbeddedAws
@@ -67,19 +65,18 @@ def main(words: Sequence[str], _overall: argparse.Namespace) -> int:
     ):
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
-        os.environ.update(aws.environment())  # moto looks for the user's profile, too
+        os.environ.update(aws.environment())  # moto would look for the user's profile
         aws.put_secret(SECRET, json.dumps({"OPENWEATHERMAP_API_KEY": KEY}))
         aws.make_table(DATABASE, TABLE)
         environment = {**aws.environment(), "OPENWEATHERMAP_URL": weather.url, "HOME": home}
 
-        _say("London's weather, fetched and written by one run:")
+        print("London's weather, fetched and written by one run:")
         status = _run_program(environment)
         rows = {row.measure_name: row for row in aws.rows(DATABASE, TABLE)}
-        terminal.print_lines(_table(rows))
+        terminal.print_lines(_table([rows[name] for name in DEFAULT_MEASURES]))
 
-        _say(
-            "\nThe next run, after another program wrote a Humidity with a version from the future:"
-        )
+        said = "The next run, after another program wrote a Humidity with a version from the future"
+        print(f"\n{said}:")
         humidity = rows["Humidity"]
         _write_as_another_program(aws, humidity)
         weather.set_weather("London,GB", temp=19.5, humidity=93, dt=humidity.time_ms // 1000)
@@ -88,30 +85,23 @@ def main(words: Sequence[str], _overall: argparse.Namespace) -> int:
 
 
 def _run_program(environment: dict[str, str]) -> int:
-    """Run the program as cron would, its output shown as it comes; returns its exit status."""
-    _say("$ python ingest_weather.py")
+    """Run the program as cron would, its output to the terminal; returns its exit status."""
+    print("$ python ingest_weather.py", flush=True)
     finished = subprocess.run(  # noqa: S603  (this very program)
         [sys.executable, str(PROGRAM)], env=environment, cwd="/", check=False
     )
-    _say(f"exit status {finished.returncode}")
+    print(f"exit status {finished.returncode}")
     return finished.returncode
 
 
-def _table(rows: dict[str, "Row"]) -> list[str]:
-    return terminal.table(
-        ("time", "city", "country", "city_id", "measure", "value", "unit"),
-        [
-            (
-                iso_time(rows[name].time_ms),
-                *rows[name].dimensions.values(),
-                name,
-                rows[name].value,
-                MEASURES[name].units[UNITS.index("metric")],
-            )
-            for name in DEFAULT_MEASURES
-        ],
-        right=(5,),
-    )
+def _table(rows: list["Row"]) -> list[str]:
+    headings = ("time", *rows[0].dimensions, "measure", "value", "unit")
+    lines = []
+    for row in rows:
+        unit = MEASURES[row.measure_name].units[UNITS.index("metric")]
+        where = row.dimensions.values()
+        lines.append((iso_time(row.time_ms), *where, row.measure_name, row.value, unit))
+    return terminal.table(headings, lines, right=(5,))
 
 
 def _write_as_another_program(aws: "EmbeddedAws", row: "Row") -> None:
@@ -125,7 +115,3 @@ def _write_as_another_program(aws: "EmbeddedAws", row: "Row") -> None:
         "Version": row.version * 2,
     }
     aws.store.write(DATABASE, TABLE, {}, [record], row.time_ms)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

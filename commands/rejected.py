@@ -1,10 +1,11 @@
-"""Records that Timestream refused: `ingest_weather.py rejected`, with --retry or --discard."""
+"""Records that Timestream rejected: `ingest_weather.py rejected`, with --retry or --discard."""
 
 import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -19,9 +20,6 @@ from ingest.journal.schema import JournalFile
 from ingest.observation import MEASURES, iso_time
 from ingest.reporting.redaction import one_line
 from ingest.settings import read_sources
-
-_HEADINGS = ("time", "place", "measure", "value")
-_INDENT = "    "
 
 _DESCRIPTION = """\
 List the records that Timestream refused: what was observed when and where, and
@@ -40,16 +38,11 @@ way; 78 there is no journal (WEATHER_JOURNAL).
 
 
 def main(words: Sequence[str], overall: argparse.Namespace) -> int:
-    """List rejected records; or put them back as pending, or drop them. Returns an exit status.
-
-    overall: the options before the command.
-    """
-    options = make_parser().parse_args(words)
-    options.json = options.json or overall.json
-    options.place += overall.place
-    if overall.dry_run:
+    """Returns an exit status. overall: the options before the command."""
+    options = make_parser().parse_args(words, overall)
+    if options.dry_run:
         raise UsageError("rejected has no --dry-run: without --retry and --discard it only lists.")
-    path = read_sources(os.environ, overall.env_file).early("WEATHER_JOURNAL")
+    path = read_sources(os.environ, options.env_file).early("WEATHER_JOURNAL")
     if path is None:
         raise SettingsError("WEATHER_JOURNAL is off or wrong: without a journal nothing is kept.")
     if not path.exists():
@@ -57,8 +50,7 @@ def main(words: Sequence[str], overall: argparse.Namespace) -> int:
         return Status.OK
     with closing(JournalFile(path)) as journal:
         entries = rejected(journal, options.place, options.measure, options.before)
-        wants_change = options.retry or options.discard
-        if not wants_change or not (entries or options.json):
+        if not (options.retry or options.discard) or not (entries or options.json):
             _show(entries, as_json=options.json)
             return Status.OK
         lock = RunLock(path, epoch_ms())
@@ -73,25 +65,17 @@ def main(words: Sequence[str], overall: argparse.Namespace) -> int:
 def _retry(journal: JournalFile, entries: list[RejectedEntry], options: argparse.Namespace) -> None:
     done = retry(journal, entries, epoch_ms())
     if options.json:
-        terminal.print_json(
-            {
-                "records": done.pending,
-                "action": "put back",
-                "superseded": done.superseded,
-                "unbeatable": done.unbeatable,
-            }
-        )
+        counts = asdict(done)
+        terminal.print_json({"records": counts.pop("pending"), "action": "put back", **counts})
         return
+    left = "left: Timestream holds another value of each with the highest version there is."
     sentences = (
         (done.pending, "put back; the next run to their target writes them."),
         (done.superseded, "dropped: a later value of each has followed."),
-        (
-            done.unbeatable,
-            "left: Timestream holds another value of each with the highest version there is.",
-        ),
+        (done.unbeatable, left),
     )
-    said = " ".join(f"{plural(count, 'record')} {what}" for count, what in sentences if count)
-    terminal.print_lines(terminal.wrap(said))
+    text = " ".join(f"{plural(count, 'record')} {what}" for count, what in sentences if count)
+    terminal.print_lines(terminal.wrap(text))
 
 
 def _discard(
@@ -131,21 +115,20 @@ def _show(entries: list[RejectedEntry], *, as_json: bool) -> None:
     targets = sorted({entry.target for entry in entries})
     terminal.print_lines(_lines(entries, name_target=len(targets) > 1))
     by = targets[0] if len(targets) == 1 else f"{len(targets)} tables"
-    said = (
-        f"{plural(len(entries), 'record')} rejected by {by}. Fix the cause, then --retry; or "
-        "--discard them."
-    )
-    terminal.print_lines(["", *terminal.wrap(said)])
+    count = f"{plural(len(entries), 'record')} rejected by {by}."
+    advice = "Fix the cause, then --retry; or --discard them."
+    terminal.print_lines(["", *terminal.wrap(f"{count} {advice}")])
 
 
 def _lines(entries: list[RejectedEntry], *, name_target: bool) -> Iterator[str]:
-    """A line a record, and below those that were refused together what they have in common."""
+    """One line per record; below those that were rejected together their common reason."""
     rows = [
         (iso_time(entry.observation.time_ms), entry.observation.place.name, measure, value)
         for entry in entries
         for measure, value in entry.observation.values.items()
     ]
-    heading, *lines = terminal.table(_HEADINGS, rows, right=(3,), elastic=1)
+    headings = ("time", "place", "measure", "value")
+    heading, *lines = terminal.table(headings, rows, right=(3,), elastic=1)
     yield heading
     reasons = [_reason(entry, name_target=name_target) for entry in entries]
     groups = groupby(zip(reasons, lines, strict=True), lambda pair: pair[0])
@@ -153,16 +136,16 @@ def _lines(entries: list[RejectedEntry], *, name_target: bool) -> Iterator[str]:
         if number:
             yield ""
         yield from (line for _, line in group)
-        yield from terminal.wrap(reason, _INDENT, _INDENT)
+        yield from terminal.wrap(reason, " " * 4, " " * 4)
 
 
 def _reason(entry: RejectedEntry, *, name_target: bool) -> str:
-    """One sentence or more, then by whom and when."""
+    """What the service said, then by whom and when the record was rejected."""
     reason = one_line(entry.reason).strip()
     stop = "" if reason.endswith((".", "!", "?")) else "."
-    whose = f" by {entry.target}" if name_target else ""
-    often = f", attempt {entry.attempts}" if entry.attempts > 1 else ""
-    return f"{reason}{stop} (Rejected{whose} {iso_time(entry.rejected_ms)}{often}.)"
+    by = f" by {entry.target}" if name_target else ""
+    attempt = f", attempt {entry.attempts}" if entry.attempts > 1 else ""
+    return f"{reason}{stop} (Rejected{by} {iso_time(entry.rejected_ms)}{attempt}.)"
 
 
 def _as_dict(entry: RejectedEntry) -> dict[str, object]:
@@ -187,7 +170,6 @@ def _as_dict(entry: RejectedEntry) -> dict[str, object]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command's own options."""
     parser = command_parser("rejected", _DESCRIPTION, _EPILOG)
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--retry", action="store_true", help="put them back: the next run writes")

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib import import_module
 
 from commands import terminal
@@ -15,7 +16,6 @@ from ingest.clients import Clients
 from ingest.deadline import Deadline
 from ingest.errors import IngestError, Status
 from ingest.observation import Observation, iso_time
-from ingest.reporting.logs import RunLog
 from ingest.reporting.observer import report_error
 from ingest.reporting.summary import Summary
 
@@ -27,94 +27,88 @@ FIRST_DEADLINE_S = 120.0
 SAME_SIGNAL_S = 0.5
 
 
+@dataclass
+class Result:
+    """What is known of the run so far. observations: of a dry run; records: as they are sent."""
+
+    summary: Summary
+    healthcheck_url: str = ""
+    observations: list[Observation] = field(default_factory=list)
+    records: list[object] = field(default_factory=list)
+
+
 def main(_words: Sequence[str], arguments: argparse.Namespace) -> int:
-    """One run; its summary and its health check on the way out, whatever happens."""
+    """One run, then its summary and its health check, also if the run fails."""
+    log = arguments.log
     deadline = Deadline(FIRST_DEADLINE_S)
     end_on_signals(deadline)
-    once = Once(arguments, deadline)
+    result = Result(Summary(log.run_id))
     try:
-        once.go()
-    except Exception as error:  # noqa: BLE001  (logged, and told apart by its status)
-        once.summary.statuses.add(report_error(arguments.log, error))
-        once.summary.seconds = round(deadline.elapsed_s(), 3)
-    once.report()
-    return int(once.summary.status)
+        _run(arguments, deadline, result)
+    except Exception as error:  # noqa: BLE001  (logged, and its status is reported)
+        result.summary.statuses.add(report_error(log, error))
+        result.summary.seconds = round(deadline.elapsed_s(), 3)
+    log.info("%s.", result.summary)
+    if result.healthcheck_url and not arguments.dry_run:
+        from ingest.reporting.healthcheck import report
+
+        report(result.healthcheck_url, result.summary, log, deadline)
+    terminal.write_output(lambda: _print(arguments, result), log)
+    return int(result.summary.status)
 
 
-class Once:
-    """A run as the command line wants it."""
+def _run(arguments: argparse.Namespace, deadline: Deadline, result: Result) -> None:
+    """Read the settings, then run."""
+    from ingest.settings import load, read_sources
+    from ingest.settings.secret import fetch_secret
 
-    def __init__(self, arguments: argparse.Namespace, deadline: Deadline) -> None:
-        self.arguments = arguments
-        self.deadline = deadline
-        self.log: RunLog = arguments.log
-        self.summary = Summary(self.log.run_id)
-        self.observations: list[Observation] = []
-        self.records: list[object] = []
-        self.healthcheck_url = ""
+    log = arguments.log
+    sources = read_sources(os.environ, arguments.env_file, settings_of(arguments))
+    sources.export_aws()
+    log_as_set(arguments, sources.early("LOG_LEVEL"), sources.early("LOG_FORMAT"))
+    deadline.seconds = sources.seconds("WEATHER_DEADLINE_SECONDS")
+    result.healthcheck_url = sources.early("HEALTHCHECK_URL") or ""
+    clients = Clients()
+    clients.serve(log.redact, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
 
-    def go(self) -> None:
-        """Settings, then the run. Raises what ends it before it has begun."""
-        from ingest.settings import load, read_sources
-        from ingest.settings.secret import fetch_secret
+    def preload() -> None:
+        """Runs while the secret is being fetched."""
+        if destination := sources.early("WEATHER_DESTINATION"):
+            with suppress(IngestError):  # reported when the run needs the destination
+                destinations.preload(destination, clients)
+        # libcurl last, because no other thread runs while it is loaded.
+        import_module("ingest.run")
 
-        arguments, log, deadline = self.arguments, self.log, self.deadline
-        sources = read_sources(os.environ, arguments.env_file, settings_of(arguments))
-        sources.export_aws()
-        log_as_set(arguments, sources.early("LOG_LEVEL"), sources.early("LOG_FORMAT"))
-        deadline.seconds = sources.seconds("WEATHER_DEADLINE_SECONDS")
-        self.healthcheck_url = sources.early("HEALTHCHECK_URL") or ""
-        clients = Clients()
-        clients.serve(log.redact, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
+    settings = load(
+        sources, lambda name: fetch_secret(clients.aws, name, deadline, preload), log.redact
+    )
+    log_as_set(arguments, settings.log_level, settings.log_format)
+    deadline.seconds = settings.deadline_s
+    result.healthcheck_url = settings.healthcheck_url
+    from ingest.reporting.progress import ProgressBar
+    from ingest.run import run, try_out
 
-        def preload() -> None:
-            """While the secret is on its way."""
-            if destination := sources.early("WEATHER_DESTINATION"):
-                with suppress(IngestError):  # said when the run comes to it
-                    destinations.preload(destination, clients)
-            # libcurl last: while it is loaded no other thread runs.
-            import_module("ingest.run")
+    observer = ProgressBar(log, keep_failures=arguments.verbose or arguments.json)
+    if not arguments.dry_run:
+        result.summary = run(settings, clients, deadline, observer)
+        return
+    result.summary, result.observations = try_out(settings, deadline, observer)
+    if arguments.json:
+        as_sent = destinations.as_sent(settings.destination)
+        result.records = [record for seen in result.observations for record in as_sent(seen)]
 
-        settings = load(
-            sources, lambda name: fetch_secret(clients.aws, name, deadline, preload), log.redact
-        )
-        log_as_set(arguments, settings.log_level, settings.log_format)
-        deadline.seconds = settings.deadline_s
-        self.healthcheck_url = settings.healthcheck_url
-        from ingest.reporting.progress import ProgressBar
-        from ingest.run import run, try_out
 
-        observer = ProgressBar(log, keep_failures=arguments.verbose or arguments.json)
-        if not arguments.dry_run:
-            self.summary = run(settings, clients, deadline, observer)
-            return
-        self.summary, self.observations = try_out(settings, deadline, observer)
-        if arguments.json:
-            as_sent = destinations.as_sent(settings.destination)
-            self.records = [record for seen in self.observations for record in as_sent(seen)]
-
-    def report(self) -> None:
-        """A line of log, a health check, and the result on standard output if one is wanted."""
-        self.log.info("%s.", self.summary)
-        if self.healthcheck_url and not self.arguments.dry_run:
-            from ingest.reporting.healthcheck import report
-
-            report(self.healthcheck_url, self.summary, self.log, self.deadline)
-        terminal.write_output(self._print, self.log)
-
-    def _print(self) -> int:
-        if self.arguments.json:
-            result = self.summary.as_dict()
-            if self.arguments.dry_run:
-                result["records"] = self.records
-            terminal.print_json(result)
-        elif self.observations:
-            terminal.print_lines(_table(self.observations))
-        return Status.OK
+def _print(arguments: argparse.Namespace, result: Result) -> int:
+    if arguments.json:
+        records = {"records": result.records} if arguments.dry_run else {}
+        terminal.print_json({**result.summary.as_dict(), **records})
+    elif result.observations:
+        terminal.print_lines(_table(result.observations))
+    return Status.OK
 
 
 def _table(observations: Sequence[Observation]) -> list[str]:
-    """A line a record; its version only if the lines stay short enough with it."""
+    """One line per record, with its version if that fits."""
     headings = ("time", "place", "measure", "value", "version")
     rows = [
         (iso_time(seen.time_ms), seen.place.name, measure, value, str(seen.version))

@@ -1,4 +1,4 @@
-"""The terminal, or the mail or file in its place: how wide it is, what it can show, and how texts,
+"""The terminal, or the mail or file instead of it: its width, what it can show, and how texts,
 tables, JSON and progress get there. What a plain run does not need is imported in its function."""
 
 import json
@@ -13,80 +13,68 @@ from logging import Logger
 from ingest.errors import Interrupted, Status
 from ingest.reporting.redaction import one_line
 
-# What a mail shows without wrapping.
-MAIL_WIDTH = 80
-
-# The longest line of prose that is easy to read.
-WIDEST_TEXT = 100
-
+MAIL_WIDTH = 80  # a mail shows this without wrapping
+MAX_TEXT_WIDTH = 100  # longer lines of prose are hard to read
+MIN_COLUMN = 8  # of a column that is cut: enough to distinguish most places
 GAP = "  "
-
-# Of a column that is cut; enough to distinguish most places.
-NARROWEST_COLUMN = 8
 
 # Styles: ECMA-48's "select graphic rendition"
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 
-# --- the streams
-
-
 def open_streams() -> None:
-    """Streams that were closed before the start lead nowhere, as after > /dev/null. What standard
-    output has no character for is escaped, as on standard error."""
-    for name in ("stdout", "stderr"):
+    """Replace streams that were closed before the start by /dev/null. Characters that standard
+    output cannot encode are escaped, as on standard error."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (for good)
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (stays open)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def write_output(write: Callable[[], int], log: Logger) -> int:
-    """Call what writes to standard output, and flush that; returns its status.
+    """Call what writes to standard output, flush it, and return the status.
 
-    A reader that has gone, such as head, has seen enough: OK. A full disk is EX_IOERR.
+    OK if the reader is gone, because it has seen enough (head). EX_IOERR if the disk is full.
     """
     try:
         status = write()
         sys.stdout.flush()
+        return status
     except BrokenPipeError:
-        drop_output()
-        return Status.OK
+        status = Status.OK
     except OSError as error:
-        if error.filename is not None:  # not the output's
+        if error.filename is not None:  # of a file, not of standard output
             raise
         log.error("The output cannot be written: %s.", error.strerror)
-        drop_output()
-        return Status.IOERR
+        status = Status.IOERR
+    drop_output()
     return status
 
 
 def drop_output() -> None:
-    """Standard output leads nowhere from here on: what its buffer still has must not fail again."""
+    """From now on standard output leads nowhere, so that flushing its buffer cannot fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
 def interruptible(message: str) -> Iterator[None]:
-    """Ctrl-C within ends the command, and this is what it says."""
+    """Turn Ctrl-C into an Interrupted with this message."""
     try:
         yield
     except KeyboardInterrupt:
         raise Interrupted(message) from None
 
 
-# --- what standard output can show
-
-
 def width() -> int:
-    """Columns that a line may have: the terminal's, or a mail's."""
+    """Columns of a line on standard output."""
     from shutil import get_terminal_size
 
     return get_terminal_size().columns if sys.stdout.isatty() else MAIL_WIDTH
 
 
 def supports_color() -> bool:
-    """Whether colours and more than ASCII are welcome: a terminal, no NO_COLOR."""
+    """Whether standard output is a terminal that shows colours and more than ASCII."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown"):
         return False
     return sys.stdout.isatty() and supports_unicode()
@@ -101,28 +89,13 @@ def styled(text: str, style: str) -> str:
     return f"\x1b[{style}m{text}\x1b[0m" if text and supports_color() else text
 
 
-# --- texts
-
-
 def plural(count: int, noun: str) -> str:
     """1 record, 2 records"""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def age(milliseconds: int) -> str:
-    """just now, 12 min ago, 3 h 5 min ago, 1 d 2 h ago, 40 d ago"""
-    minutes = round(milliseconds / 60_000)
-    if minutes < 1:
-        return "just now"
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h ago" if days < 7 else f"{days} d ago"
-    return f"{hours} h {minutes} min ago" if hours else f"{minutes} min ago"
-
-
 def span(seconds: float) -> str:
-    """A time in its greatest unit that leaves at least two of it: 90 s, 12 min, 26 h, 3 d."""
+    """A duration in its largest unit that gives at least 2: 90 s, 12 min, 26 h, 3 d."""
     for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length_s:
             return f"{seconds / length_s:.0f} {unit}"
@@ -130,21 +103,21 @@ def span(seconds: float) -> str:
 
 
 def ago(time_ms: int) -> str:
-    """12 min ago; in 3 h for what lies ahead. time_ms: epoch milliseconds."""
+    """12 min ago, or in 3 h if it is in the future. time_ms: epoch milliseconds."""
     seconds = time.time() - time_ms / 1000
     return f"in {span(-seconds)}" if seconds < 0 else f"{span(seconds)} ago"
 
 
 def wrap(text: str, first: str = "", rest: str = "", columns: int = 0) -> list[str]:
-    """Lines that fit; a longer word, such as a path or an ARN, stays whole to be copied.
+    """Lines that fit; a longer word, such as a path or an ARN, stays whole so it can be copied.
 
-    first, rest: what the first line and the others begin with. columns: 0 is the width of prose.
+    first, rest: indents of the first line and of the others. columns: 0 is the width of prose.
     """
     import textwrap
 
     return textwrap.wrap(
         one_line(text),
-        columns or min(width(), WIDEST_TEXT),
+        columns or min(width(), MAX_TEXT_WIDTH),
         initial_indent=first,
         subsequent_indent=rest,
         break_long_words=False,
@@ -153,7 +126,7 @@ def wrap(text: str, first: str = "", rest: str = "", columns: int = 0) -> list[s
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print at once, with a question mark for what the encoding lacks: columns stay aligned."""
+    """Print now, with ? for each character that cannot be encoded: columns stay aligned."""
     encoding = sys.stdout.encoding or "ascii"
     for line in lines:
         print(line.encode(encoding, "replace").decode(encoding))
@@ -161,12 +134,9 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_json(value: object, indent: int | None = None) -> None:
-    """What the encoding may lack, or what moves the cursor, is escaped as JSON has it."""
+    """Characters that the encoding may lack, or that move the cursor, become JSON escapes."""
     text = json.dumps(value, indent=indent, ensure_ascii=not supports_unicode())
     print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
-
-
-# --- tables
 
 
 def table(
@@ -176,61 +146,47 @@ def table(
     right: Collection[int] = (),
     elastic: int | None = None,
 ) -> list[str]:
-    """The lines of a table: a bold one with the names of its columns, then as `aligned`."""
-    heading, *lines = aligned([headings, *rows], right=right, elastic=elastic)
-    return [styled(heading, BOLD), *lines]
+    """The lines of a table with aligned columns, headings in bold, no spaces at the end of a line.
 
-
-def aligned(
-    rows: Iterable[Sequence[str]], *, right: Collection[int] = (), elastic: int | None = None
-) -> list[str]:
-    """One line a row, its columns aligned and nothing after the last one.
-
-    right: numbers of the columns that are aligned to the right. elastic: number of the one that is
-    cut if a line would be longer than the terminal; all others, and those that go into a mail or a
-    program, stay whole.
+    right: numbers of the columns that are aligned to the right. elastic: number of the column that
+    is cut if a line would be wider than the terminal; in a mail or a file nothing is cut.
     """
-    cells = [[one_line(text) for text in row] for row in rows]
+    cells = [[one_line(text) for text in row] for row in (headings, *rows)]
     widths = column_widths(cells)
     if elastic is not None and sys.stdout.isatty():
         excess = sum(widths) + len(GAP) * (len(widths) - 1) - width()
-        widths[elastic] -= max(0, min(excess, widths[elastic] - NARROWEST_COLUMN))
-    return [align(row, widths, right).rstrip() for row in cells]
+        widths[elastic] -= max(0, min(excess, widths[elastic] - MIN_COLUMN))
+    heading, *lines = (align(row, widths, right).rstrip() for row in cells)
+    return [styled(heading, BOLD), *lines]
 
 
 def column_widths(rows: Iterable[Sequence[str]]) -> list[int]:
-    """Columns of a terminal that the longest text of each column takes; 東 takes two."""
+    """The width of each column's longest text, as a terminal counts it: 東 takes two."""
     from rich.cells import cell_len
 
     return [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
 
 
 def align(row: Sequence[str], widths: Sequence[int], right: Collection[int] = ()) -> str:
-    """One line of a table, its texts cut or filled up to the widths of their columns."""
-    return GAP.join(
-        _fit(text, columns, right=number in right)
-        for number, (text, columns) in enumerate(zip(row, widths, strict=True))
-    )
-
-
-def _fit(text: str, columns: int, *, right: bool) -> str:
+    """One line of a table, each text cut or padded to the width of its column."""
     from rich.cells import cell_len, set_cell_size
 
-    missing = columns - cell_len(text)
-    if missing < 0:
-        dots = "…" if supports_unicode() else "..."
-        return set_cell_size(text, columns - len(dots)) + dots
-    return " " * missing + text if right else text + " " * missing
-
-
-# --- progress
+    cells = []
+    for number, (text, columns) in enumerate(zip(row, widths, strict=True)):
+        if cell_len(text) > columns:
+            dots = "…" if supports_unicode() else "..."
+            cells.append(set_cell_size(text, columns - len(dots)) + dots)
+        else:
+            padding = " " * (columns - cell_len(text))
+            cells.append(padding + text if number in right else text + padding)
+    return GAP.join(cells)
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[str], None]]:
-    """On a terminal, a line on standard error while something slow goes on; gone at the end.
+    """On a terminal, a status line on standard error until the end of the block.
 
-    Yields a function that says how far it is.
+    Yields a function that adds to the line how far it is.
     """
     if not sys.stderr.isatty():
         yield lambda _: None

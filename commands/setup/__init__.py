@@ -1,13 +1,12 @@
 """From an AWS account and a key to a working cron line: `ingest_weather.py setup`.
 
-Looks at everything first, then makes what is missing. What is there stays as it is.
+Looks at everything first, then creates what is missing. What exists stays as it is.
 """
 
 import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from commands import crontab
 from commands.command_line import COMMANDS
@@ -15,24 +14,20 @@ from commands.setup.iam import run_policy
 from commands.setup.look import Job, look
 from commands.setup.options import make_parser
 from commands.setup.secret import secret_steps
-from commands.setup.step import Execution, Step, say
+from commands.setup.step import Step, apply, report, say
 from commands.setup.timestream import database_step, table_step
 from commands.terminal import drop_output, print_lines
 from ingest.errors import Interrupted, SettingsError, Status, most_urgent
-from ingest.reporting.logs import RunLog
 from ingest.settings import PROGRAM
-
-__all__ = ["main", "make_parser"]
 
 
 def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
-    """Returns an exit status. overall: the options in front of the command."""
-    options = make_parser().parse_args(arguments)
-    options.dry_run = options.dry_run or overall.dry_run
-    # The end by a signal gives the terminal its echo back, as the end by Ctrl-C does.
+    """Returns an exit status. overall: the options before the command."""
+    options = make_parser().parse_args(arguments, overall)
+    # As with Ctrl-C, getpass can then turn the terminal's echo on again.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return int(_set_up(options, overall.env_file, overall.log))
+        return int(_set_up(options))
     except KeyboardInterrupt:
         print(file=sys.stderr)
         message = "Interrupted. What is reported above as made stays; run setup again to go on."
@@ -42,43 +37,26 @@ def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
     raise Interrupted(message)
 
 
-def _set_up(options: argparse.Namespace, env_file: Path | None, log: RunLog) -> Status:
-    job = look(options, env_file, log)
+def _set_up(options: argparse.Namespace) -> Status:
+    job = look(options)
     if options.print_iam_policy:
-        print(_policy(job))
+        print(run_policy(job))
         return Status.OK
-    execution = Execution(job)
-    execution.line("account", f"{job.number} in {job.account.region}, as {job.identity_arn}")
-    plan = [secret_steps(job), [database_step(job), table_step(job)]]
-    for chain in plan:
-        execution.carry_out(chain)
-    if execution.statuses:
+    report(job, "account", f"{job.number} in {job.account.region}, as {job.identity_arn}")
+    apply(job, secret_steps(job))
+    apply(job, [database_step(job), table_step(job)])
+    if job.statuses:
         say("Fix what is reported above, then run setup again: it goes on where it stopped.")
-        return most_urgent(execution.statuses)
+        return most_urgent(job.statuses)
     say("IAM policy for the run (setup --print-iam-policy prints it alone):")
-    print(_policy(job))
-    _cron(job, env_file, execution)
-    say(_last_words(execution, options))
-    return most_urgent(execution.statuses)
+    print(run_policy(job))
+    _cron(job)
+    say(_last_words(job))
+    return most_urgent(job.statuses)
 
 
-def _policy(job: Job) -> str:
-    settings, secret = job.settings, job.secret
-    return run_policy(
-        identity_arn=job.identity_arn,
-        account=job.number,
-        region=job.account.region,
-        secret_id=settings.secret_id,
-        secret_arn=secret.arn if secret else "",
-        kms_key_id=secret.kms_key_id if secret else "",
-        database=settings.database,
-        table=settings.table,
-        discovers=not settings.endpoint_url,
-    )
-
-
-def _cron(job: Job, env_file: Path | None, execution: Execution) -> None:
-    """The line for the crontab, which is put there if that is asked for."""
+def _cron(job: Job) -> None:
+    """Print the line for the crontab, or install it if --install-cron says so."""
     options, unusable = job.options, None
     try:
         found = crontab.find(PROGRAM, COMMANDS)
@@ -87,11 +65,11 @@ def _cron(job: Job, env_file: Path | None, execution: Execution) -> None:
     when = crontab.schedule(options.every or crontab.USUAL_INTERVAL)
     if found.runs and not options.every:
         when = crontab.schedule_of(found.runs[0])
-    line = crontab.run_line(when, PROGRAM, env_file)
+    line = crontab.run_line(when, PROGRAM, options.env_file)
     if options.install_cron:
-        print_lines([""])
-        execution.carry_out([_crontab_step(found, unusable, line, update=options.update)])
-        print_lines([""])
+        print()
+        apply(job, [_crontab_step(found, unusable, line, update=options.update)])
+        print(flush=True)
     elif line in found.runs:
         say("Line in the crontab:")
     else:
@@ -100,7 +78,7 @@ def _cron(job: Job, env_file: Path | None, execution: Execution) -> None:
     if names := job.sources.only_in_environment():
         say(
             "Cron starts with none of this shell's variables. What the run needs of these belongs "
-            f"into {env_file or PROGRAM.with_name('.env')}: {', '.join(names)}."
+            f"into {options.env_file or PROGRAM.with_name('.env')}: {', '.join(names)}."
         )
 
 
@@ -122,14 +100,14 @@ def _crontab_step(
     return Step("update" if replaced else "create", thing, apply=install, error=unusable)
 
 
-def _last_words(execution: Execution, options: argparse.Namespace) -> str:
-    if execution.statuses:
+def _last_words(job: Job) -> str:
+    if job.statuses:
         return "Fix what is reported above, then run setup again."
-    if options.dry_run:
+    if job.options.dry_run:
         return "Nothing was changed (--dry-run)."
-    if execution.words & {"created", "updated"}:
+    if job.words & {"created", "updated"}:
         return "Done. To see it work: ingest_weather.py --dry-run, then ingest_weather.py -v"
-    if "differs" in execution.words:
-        without = "" if options.update else " without --update"
+    if "differs" in job.words:
+        without = "" if job.options.update else " without --update"
         return f"Nothing was changed. What differs stays as it is{without}."
     return "Nothing was changed: all that a run needs is there."

@@ -1,16 +1,13 @@
 """The command line of setup."""
 
 import argparse
-import re
 from collections.abc import Callable
 
 from commands import crontab
 from commands.aws import Retention
+from commands.command_line import command_parser
 
 DEFAULT = Retention(memory_hours=24, magnetic_days=365, magnetic_writes=True)
-# CreateTable, RetentionProperties.
-MOST_MEMORY_HOURS = 8766
-MOST_MAGNETIC_DAYS = 73_000
 
 DESCRIPTION = """\
 Make what a run needs and what is missing: the secret with your OpenWeatherMap
@@ -78,13 +75,7 @@ exit status:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command's own options."""
-    parser = argparse.ArgumentParser(
-        prog="ingest_weather.py setup",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("setup", DESCRIPTION, EPILOG)
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, and change nothing"
     )
@@ -115,9 +106,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_table_options(table: argparse._ArgumentGroup) -> None:
+    # Source of the limits: CreateTable, RetentionProperties.
     for store, unit, most, default in (
-        ("memory", "hours", MOST_MEMORY_HOURS, DEFAULT.memory_hours),
-        ("magnetic", "days", MOST_MAGNETIC_DAYS, DEFAULT.magnetic_days),
+        ("memory", "hours", 8766, DEFAULT.memory_hours),
+        ("magnetic", "days", 73_000, DEFAULT.magnetic_days),
     ):
         help_ = f"what its {store} store keeps (default: {default})"
         read = _up_to(most, unit)
@@ -153,10 +145,10 @@ def _add_run_options(run: argparse._ArgumentGroup) -> None:
 
 def _up_to(most: int, unit: str) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= most:
-            wanted = f"a whole number of {unit} from 1 to {most}"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-        return int(text)
+        if text.isdecimal() and len(text) <= 6 and 1 <= int(text) <= most:
+            return int(text)
+        wanted = f"a whole number of {unit} from 1 to {most}"
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
 
     return read
 

@@ -1,4 +1,4 @@
-"""The secret: where a new OpenWeatherMap key comes from, whether it works, and its storing."""
+"""The secret: reads a new OpenWeatherMap key, tries it, and stores it."""
 
 import getpass
 import json
@@ -14,8 +14,6 @@ from ingest.observation import MEASURES, UNITS
 from ingest.places import parse_place
 from ingest.settings.converters import read_api_key
 
-PROMPT = "OpenWeatherMap API key (it is not shown): "
-
 
 def secret_steps(job: Job) -> list[Step]:
     if not job.settings.secret_id:
@@ -24,34 +22,34 @@ def secret_steps(job: Job) -> list[Step]:
     stored_key = job.secret.texts.get(KEY, "").strip() if job.secret else ""
     if job.options.api_key_stdin:
         try:
-            return [_step_of_given_key(job, thing, stored_key, read_key(job))]
+            return [_given_key_step(job, thing, stored_key, read_key(job))]
         except IngestError as error:
             return [Step("failed", thing, error=error)]
     if stored_key:
         return [Step("exists", thing, f" with {KEY}")]
-    key_of_run = "" if job.settings.api_key == NO_KEY else job.settings.api_key
-    storing = _storing(job, thing, key_of_run)
+    run_key = "" if job.settings.api_key == NO_KEY else job.settings.api_key
+    storing = _store_step(job, thing, run_key)
     if not job.secret or job.options.update:
         return [storing]
     without = f" has no {KEY}"
-    if not key_of_run:
+    if not run_key:
         return [Step("differs", thing, without, ("The other members are kept.",)), storing]
     how = "A run takes it from the environment or .env. --update puts it into the secret, too."
     return [Step("differs", thing, without, (how,))]
 
 
-def _step_of_given_key(job: Job, thing: str, stored_key: str, key: str) -> Step:
+def _given_key_step(job: Job, thing: str, stored_key: str, key: str) -> Step:
     if key == stored_key:
         return Step("exists", thing, f" with this {KEY}")
     if not job.secret or job.options.update:
-        return _storing(job, thing, key)
+        return _store_step(job, thing, key)
     if not stored_key:
         raise SettingsError(f"The {thing} has no {KEY}. Say --update to add the one given.")
     return Step("differs", thing, f" has another {KEY}", ("--update replaces it.",))
 
 
-def _storing(job: Job, thing: str, known_key: str) -> Step:
-    """known_key: "" if it is still to be asked for."""
+def _store_step(job: Job, thing: str, known_key: str) -> Step:
+    """known_key: "" to ask for it."""
     how = "The key is asked for, and tried, before it is stored."
     if known_key:
         how = "The key is tried before it is stored."
@@ -59,11 +57,12 @@ def _storing(job: Job, thing: str, known_key: str) -> Step:
     def store(step: Step) -> Step:
         key = known_key or read_key(job)
         proof = try_key(job, key)
-        doing, members = f"Storing the key in the {thing}", {KEY: key}
+        doing = f"Storing the key in the {thing}"
         if job.secret:
-            parameters = {"SecretId": job.secret.arn, **_updated(job.secret.body, members)}
+            parameters = {"SecretId": job.secret.arn, **_with_key(job.secret.body, key)}
             job.change("secretsmanager:PutSecretValue", doing, **parameters)
             return step.done(proof)
+        members = {KEY: key}
         answer = job.change(
             "secretsmanager:CreateSecret",
             doing,
@@ -78,23 +77,23 @@ def _storing(job: Job, thing: str, known_key: str) -> Step:
     return Step("update" if job.secret else "create", thing, f" with {KEY}", (how,), store)
 
 
-def _updated(body: str | bytes, members: dict[str, str]) -> dict[str, Any]:
-    """The secret's value with these members as well, in the form it has."""
+def _with_key(body: str | bytes, key: str) -> dict[str, Any]:
+    """The secret's new value, as text or binary like the old one."""
     text = body if isinstance(body, str) else body.decode()
-    text = json.dumps({**json.loads(text.removeprefix("\ufeff")), **members})
+    text = json.dumps({**json.loads(text.removeprefix("\ufeff")), KEY: key})
     return {"SecretString": text} if isinstance(body, str) else {"SecretBinary": text.encode()}
 
 
 def read_key(job: Job) -> str:
     """From the person at the terminal, or from standard input with --api-key-stdin."""
-    if sys.stdin and sys.stdin.isatty():
+    if sys.stdin.isatty():
         try:
-            text = getpass.getpass(PROMPT)
+            text = getpass.getpass("OpenWeatherMap API key (it is not shown): ")
         except EOFError:
             text = ""
             print(file=sys.stderr)
         job.patience.restart()
-    elif sys.stdin and job.options.api_key_stdin:
+    elif job.options.api_key_stdin:
         text = sys.stdin.buffer.readline().decode("utf-8", "replace")
     else:
         raise SettingsError(
@@ -102,7 +101,7 @@ def read_key(job: Job) -> str:
             "standard input with --api-key-stdin."
         )
     text = text.strip()
-    job.log.redact.add(text)
+    job.options.log.redact.add(text)
     if not text:
         raise SettingsError("No key was given, so none was stored.")
     try:
@@ -112,7 +111,10 @@ def read_key(job: Job) -> str:
 
 
 def try_key(job: Job, key: str) -> str:
-    """One real request with the key; what came of it. Raises unless that is known to be good."""
+    """Make one real request with the key; returns the result as a sentence.
+
+    Raises AccessError if the key is refused, WeatherError if that cannot be known.
+    """
     if job.options.no_key_check:
         return "The key was not tried (--no-key-check)."
     from ingest.openweathermap.client import Failure, WeatherClient

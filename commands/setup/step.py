@@ -1,22 +1,22 @@
-"""Steps of a plan, printed or applied."""
+"""Steps of setup, printed or applied."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from commands.setup.look import Job
 from commands.terminal import CYAN, GREEN, RED, YELLOW, print_lines, styled, supports_color, wrap
-from ingest.errors import IngestError, Status
+from ingest.errors import IngestError
 
 MARKS = {"differs": ("!", YELLOW), "failed": ("✗", RED), "would": ("+", CYAN)}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a run needs: how it stands, or what is done about it.
+    """One thing that a run needs: its state, and how to change it.
 
-    word: exists, differs or none; create or update if `apply` would do so.
-    state: comes right after the thing's name; details: lines below that.
-    apply: does it; returns the step that then stands in this one's place.
+    word: exists, differs or none; create or update if `apply` does that.
+    state: printed right after the thing's name; details: lines below that.
+    apply: makes the change; returns the step that replaces this one.
     error: why the step cannot be planned.
     """
 
@@ -28,49 +28,40 @@ class Step:
     error: IngestError | None = None
 
     def done(self, *details: str) -> "Step":
-        """The step that was applied: created or updated."""
+        """This step after it was applied: created or updated."""
         return replace(self, word=f"{self.word}d", details=details or self.details, apply=None)
 
 
-class Execution:
-    """Applies steps, or only prints them in a dry run; a line for each."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self.words: set[str] = set()
-        self.statuses: list[Status] = []
-
-    def carry_out(self, chain: list[Step]) -> None:
-        """Each step needs the one before it."""
-        for step in chain:
-            self._job.patience.restart()
-            try:
-                self._apply(step)
-            except IngestError as error:
-                self.line("failed", step.thing)
-                self._job.log.error("%s", error)
-                self.statuses.append(error.status)
-                return
-
-    def _apply(self, step: Step) -> None:
-        if step.error:
-            raise step.error
-        while step.apply and not self._job.options.dry_run:
-            step = step.apply(step)
+def apply(job: Job, steps: list[Step]) -> None:
+    """Apply each step, or in a dry run only print it. One that fails ends it: others need it."""
+    for planned in steps:
+        job.patience.restart()
+        step = planned
+        try:
+            if step.error:
+                raise step.error
+            while step.apply and not job.options.dry_run:
+                step = step.apply(step)
+        except IngestError as error:
+            report(job, "failed", planned.thing)
+            job.options.log.error("%s", error)
+            job.statuses.append(error.status)
+            return
         would = "would " if step.word in ("create", "update") else ""
-        self.line(would + step.word, step.thing + step.state, *step.details)
+        report(job, would + step.word, step.thing + step.state, *step.details)
 
-    def line(self, word: str, *texts: str) -> None:
-        """What became of something, or would; its name, and more below."""
-        self.words.add(word)
-        sign, style = MARKS.get(word.partition(" ")[0], ("✓", GREEN))
-        mark = f"{sign} " if supports_color() else ""
-        heading = f"{word:<{14 if self._job.options.dry_run else 9}}"
-        indent = " " * len(mark + heading)
-        first, *others = (line for text in texts for line in wrap(text, indent, indent))
-        print_lines([styled(mark, style) + heading + first.lstrip(), *others])
+
+def report(job: Job, word: str, *texts: str) -> None:
+    """Print and remember what happened to something, or would; details go below its name."""
+    job.words.add(word)
+    sign, style = MARKS.get(word.partition(" ")[0], ("✓", GREEN))
+    mark = f"{sign} " if supports_color() else ""
+    heading = f"{word:<{14 if job.options.dry_run else 9}}"
+    indent = " " * len(mark + heading)
+    first, *others = (line for text in texts for line in wrap(text, indent, indent))
+    print_lines([styled(mark, style) + heading + first.lstrip(), *others])
 
 
 def say(text: str) -> None:
-    """A paragraph of its own."""
+    """Print a paragraph."""
     print_lines(["", *wrap(text)])

@@ -13,9 +13,9 @@ from commands.setup.step import Step
 from commands.terminal import progress
 from ingest.errors import DeadlineError, DeliveryError
 
-# Between two looks at a table that is not ready yet.
+# Between two requests for the status of a table that is not ready yet.
 FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 2.0
+MAX_PAUSE_S = 2.0
 
 
 def database_step(job: Job) -> Step:
@@ -63,8 +63,7 @@ def _comparison(job: Job, thing: str, table: Mapping[str, Any]) -> Step:
         details = [f"has:   {has}", f"asked: {wanted}"]
     if wanted.memory_hours < has.memory_hours or wanted.magnetic_days < has.magnetic_days:
         details.append("A shorter retention deletes what is older, for good.")
-    is_of_key_alone = options.api_key_stdin and not is_asked
-    if not options.update or is_of_key_alone:
+    if not options.update or (options.api_key_stdin and not is_asked):
         how = "--update without --api-key-stdin" if options.update else "--update"
         return Step("differs", thing, details=(*details, f"{how} changes it."))
 
@@ -77,8 +76,8 @@ def _comparison(job: Job, thing: str, table: Mapping[str, Any]) -> Step:
 
 
 def wait_until_active(job: Job, doing: str) -> Mapping[str, Any]:
-    """Look again and again until the table is ACTIVE; returns it. Raises DeadlineError if it is
-    not in time, DeliveryError if it never will be."""
+    """Poll until the table is ACTIVE; returns it. Raises DeadlineError if it takes too long,
+    DeliveryError if it is being deleted."""
     table, pause_s, status = job.settings.table, FIRST_PAUSE_S, ""
     with progress(doing):
         while True:
@@ -87,7 +86,7 @@ def wait_until_active(job: Job, doing: str) -> Mapping[str, Any]:
             except DeadlineError:
                 if not status:
                     raise
-                # An earlier look was answered, and says more than that this one was not.
+                # The last status says more than that this request had no answer.
                 raise job.patience.error(f"while the table {table!r} was {status}") from None
             status = found.get("TableStatus") or "not to be seen"
             if status == "ACTIVE":
@@ -98,11 +97,11 @@ def wait_until_active(job: Job, doing: str) -> Mapping[str, Any]:
                 )
             job.patience.check(f"while the table {table!r} was {status}")
             time.sleep(min(pause_s, job.patience.remaining_s()))
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
 
 def wanted_retention(options: argparse.Namespace, has: Retention) -> Retention:
-    """What was asked for, else at least the default: a default deletes nothing."""
+    """What the options say, else the default, but never less than now: that deletes records."""
     writes = options.magnetic_writes
     return Retention(
         options.memory_hours or max(DEFAULT.memory_hours, has.memory_hours),
@@ -112,7 +111,7 @@ def wanted_retention(options: argparse.Namespace, has: Retention) -> Retention:
 
 
 def _parameters(job: Job, retention: Retention, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Of CreateTable and UpdateTable. table: keeps where its rejections are reported."""
+    """Of CreateTable and UpdateTable. table: its place for rejection reports is kept."""
     magnetic = table.get("MagneticStoreWriteProperties") or {}
     return {
         "DatabaseName": job.settings.database,

@@ -34,7 +34,7 @@ _MAX_CELL = 24
 
 
 def print_screen(shown: Shown) -> None:
-    """Print both parts, if there is any reading at all, and the notes."""
+    """Print both parts, if there is any reading, and the notes."""
     if shown.latest:
         terminal.print_lines(line.rstrip() for line in _lines(shown))
     terminal.print_lines(shown.notes)
@@ -60,7 +60,7 @@ def _latest_lines(shown: Shown) -> Iterator[str]:
         age_ms = shown.end_ms - time_ms
         color = terminal.YELLOW if age_ms > _STALE_MS else terminal.GREEN
         line = f"{styled(one_line(place), _PLACE)}  {iso_time(time_ms)}  "
-        line += styled(terminal.age(age_ms), color)
+        line += styled(terminal.ago(time_ms), color)
         if any(reading.pending for reading in readings):
             line += "  " + styled("pending", terminal.YELLOW)
         yield line

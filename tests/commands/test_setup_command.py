@@ -15,6 +15,7 @@ import sys
 import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from hypothesis import strategies as st
 
 from commands import crontab
 from commands.setup.iam import run_policy
+from commands.setup.look import Secret
 from embedded.aws import EmbeddedAws
 from embedded.faults import answer, aws_error, stall
 from embedded.openweathermap import EmbeddedOpenWeatherMap
@@ -718,21 +720,19 @@ def test_the_policy_alone_is_json_with_just_what_a_run_needs_before_and_after(
 def test_a_key_of_the_accounts_own_may_be_used_through_secrets_manager_alone(
     kms_key_id: str, resource: str
 ) -> None:
-    policy = json.loads(
-        run_policy(
-            identity_arn="arn:aws-us-gov:sts::1:user/x",
-            account="1",
-            region="us-gov-west-1",
-            secret_id="mine",
-            secret_arn="",
-            kms_key_id=kms_key_id,
-            database="db",
-            table="tab",
-            discovers=False,
-        )
+    secret_arn = "arn:aws-us-gov:secretsmanager:us-gov-west-1:1:secret:mine-123456"
+    job: Any = SimpleNamespace(
+        identity_arn="arn:aws-us-gov:sts::1:user/x",
+        number="1",
+        account=SimpleNamespace(region="us-gov-west-1"),
+        secret=Secret(secret_arn, kms_key_id, "", {}),
+        settings=SimpleNamespace(
+            secret_id="mine", database="db", table="tab", endpoint_url="https://ingest-cell2"
+        ),
     )
+    policy = json.loads(run_policy(job))
     secret, kms, writing = policy["Statement"]
-    assert secret["Resource"] == "arn:aws-us-gov:secretsmanager:us-gov-west-1:1:secret:mine-??????"
+    assert secret["Resource"] == secret_arn
     assert (kms["Action"], kms["Resource"]) == ("kms:Decrypt", resource)
     via = {"kms:ViaService": "secretsmanager.us-gov-west-1.amazonaws.com"}
     assert kms["Condition"]["StringEquals"] == via
@@ -981,7 +981,7 @@ def test_without_colour_there_are_neither_ticks_nor_colours(bench: Bench) -> Non
     ids=" ".join,
 )
 def test_wrong_usage_is_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    from commands.setup import make_parser
+    from commands.setup.options import make_parser
 
     parser = make_parser()
     with pytest.raises(SystemExit) as ended:

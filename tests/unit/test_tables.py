@@ -2,7 +2,7 @@
 
 from rich.cells import cell_len
 
-from commands.terminal import aligned
+from commands.terminal import table
 from ingest.observation import MEASURES, TEXT
 from tests.conftest import Program
 from tests.support.runs import on_terminal
@@ -34,7 +34,7 @@ def test_the_version_is_shown_where_there_is_room_for_it(program: Program) -> No
 
 
 def test_columns_are_aligned_as_a_terminal_shows_them_and_nothing_stands_behind_the_last() -> None:
-    lines = aligned([("東京都", "1", "x"), ("Oslo\n", "22.5", "longer")], right=(1,))
+    lines = table(("東京都", "1", "x"), [("Oslo\n", "22.5", "longer")], right=(1,))
     assert lines == ["東京都     1  x", "Oslo    22.5  longer"]
     assert len({cell_len(line.rstrip("xlonger")) for line in lines}) == 1
 
