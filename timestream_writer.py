@@ -43,17 +43,16 @@ MISSING = (
     "ingest_weather.py setup"
 )
 
-# Of one call, when its answer breaks off or its cell sends us away (421). More would be a loop.
+# At one call, if its answer is cut off or its cell sends us to another (421).
 ATTEMPTS = 3
 
 # As WriteRecords takes it: the API's own names; times and values are strings, versions ints.
 Record = dict[str, Any]
-# An observation, and one record of it.
-Sent = tuple[Observation, Record]
-# Why a call of a single record was refused -> the first observation that was refused for it.
+Sent = tuple[Observation, Record]  # an observation, and one record of it
+# Why calls of a single record were refused -> the first observation refused for that.
 Alone = dict[str, Observation]
 
-# What no record can differ in but by naming it; a dimension here and in a record would be refused.
+# A record may override these.
 COMMON_ATTRIBUTES: Any = {"MeasureValueType": "DOUBLE", "TimeUnit": "MILLISECONDS"}
 
 
@@ -86,7 +85,7 @@ class TimestreamWriter:
     def __init__(self, settings: "Settings", clients: "Clients", deadline: Deadline) -> None:
         self._region = clients.aws.region
         if not self._region:
-            raise SettingsError(f"There is no AWS region. {REGION_HELP}")
+            raise SettingsError("There is no AWS region.", REGION_HELP)
         self._clients = clients
         self._deadline = deadline
         self._table: Any = {"DatabaseName": settings.database, "TableName": settings.table}
@@ -127,10 +126,11 @@ class TimestreamWriter:
             address: str = _ADDRESS.fullmatch(endpoint["Address"])[0]  # type: ignore[index]
             until = time.monotonic() + 60 * endpoint["CachePeriodInMinutes"]
         except (LookupError, TypeError, AttributeError, OverflowError) as error:
-            # botocore takes a body that breaks off for one without members.
+            # botocore reads a truncated body as one without members.
             raise DeliveryError(
                 f"Looking up the endpoint for {self.name} in region {self._region} failed: the "
-                "answer names none that can be used. The next run tries again."
+                "answer names no usable endpoint.",
+                "The next run tries again.",
             ) from error
         url = address if address.startswith("http") else f"https://{address}"
         self._clients.routes[self.target] = (url, until)
@@ -154,18 +154,18 @@ class TimestreamWriter:
                 answer = client.write_records(
                     **self._table, CommonAttributes=COMMON_ATTRIBUTES, Records=records
                 )
-                # botocore takes a body that breaks off for an answer without members.
+                # botocore reads a truncated body as one without members.
                 if answer.get("RecordsIngested"):
                     return Outcome(stored=len(sent))
             except Exception as error:  # noqa: BLE001  (what is not AWS's is raised again)
                 reason = error if attempt == ATTEMPTS else self._move(error, client)
                 if reason:
                     return self._failed(reason, sent, alone)
-        broken = f"Writing to {self.name}: the answer broke off. The next run sends it again."
-        return Outcome(failure=DeliveryError(broken))
+        cut_off = f"Writing to {self.name} failed: the answer was cut off."
+        return Outcome(failure=DeliveryError(cut_off, "The next run sends it again."))
 
     def _move(self, error: Exception, client: "TimestreamWriteClient") -> Exception | None:
-        """Go to another cell if this one sends us away; what to fail with if there is none."""
+        """Go to another cell if this one sends us there; returns the reason if that fails."""
         if code_of(error) != "InvalidEndpoint":
             return error
         with self._moving:
@@ -188,9 +188,9 @@ class TimestreamWriter:
         return Outcome(failure=self._explain(error))
 
     def _refused(self, error: Exception, sent: list[Sent], alone: Alone) -> Outcome:
-        """The whole call was refused for one bad record, or more: find them, store the others.
+        """Halve the call until each bad record stands alone, and store the others.
 
-        What several observations are refused for alike, and speaks of no record, is not theirs.
+        A reason that several observations share, and that speaks of no record, is not theirs.
         """
         if len(sent) > 1:
             middle = len(sent) // 2
@@ -217,7 +217,7 @@ def target_of(region: str, database: str, table: str) -> str:
 
 
 def _fits(listed: object, sent: Sequence[Sent]) -> bool:
-    """Whether this can be the list of rejections of this call: numbers of its records."""
+    """Whether these can be the rejections of this call: numbers of its records."""
     if not isinstance(listed, list) or not listed:
         return False
     numbers = [each.get("RecordIndex") if isinstance(each, dict) else None for each in listed]
@@ -225,7 +225,7 @@ def _fits(listed: object, sent: Sequence[Sent]) -> bool:
 
 
 def _partial_success(sent: Sequence[Sent], listed: list[dict[str, Any]]) -> Outcome:
-    """HTTP 419: every record that is not listed was stored. A record can be listed twice."""
+    """HTTP 419: all records but the listed ones were stored. A record can be listed twice."""
     rejected = {each["RecordIndex"]: each for each in listed}
     return Outcome(
         stored=len(sent) - len(rejected),
@@ -267,15 +267,15 @@ ADVICE = {
     "version as high. Another program writes to it, or this machine's clock went back. To "
     "overwrite it: ingest_weather.py rejected --retry",
     Kind.SCHEMA: "The table holds this measure with another type, or wants a partition key that "
-    "the record does not have. Write to a table of its own (TIMESTREAM_TABLE). To drop the value: "
+    "the record does not have. Write to another table (TIMESTREAM_TABLE). To drop the value: "
     "ingest_weather.py rejected --discard",
-    Kind.RECORD: "The record itself is at fault: see 'WriteRecords' and 'Quotas' in the Timestream "
+    Kind.RECORD: "The record itself is wrong: see 'WriteRecords' and 'Quotas' in the Timestream "
     "developer guide. To drop it: ingest_weather.py rejected --discard",
 }
 
 
 class ClosedAccountError(AccessError):
-    """The account is not one of those that may still use LiveAnalytics."""
+    """Only accounts that used LiveAnalytics before 2025-06-20 may use it."""
 
 
 def timestream_error(error: Exception, doing: str, region: str, missing: str = "") -> IngestError:
@@ -285,16 +285,16 @@ def timestream_error(error: Exception, doing: str, region: str, missing: str = "
         return ours
     if isinstance(ours, AccessError) and "Only existing Timestream" in said(error):
         return ClosedAccountError(
-            f"{doing} failed: {said(error)} This is no IAM mistake: Timestream for LiveAnalytics "
-            "has been closed to new customers since 2025-06-20, and this AWS account was not one "
-            "before. Use an account that was."
+            f"{ours.what} This is not an IAM mistake: Timestream for LiveAnalytics has been closed "
+            "to new customers since 2025-06-20, and this AWS account did not use it before.",
+            "Use an account that did.",
         )
     operation = getattr(error, "operation_name", "")
-    if code_of(error) == "AccessDenied" and operation == "DescribeEndpoints":
-        return AccessError(
-            f"{doing} failed: {said(error)} Allow timestream:DescribeEndpoints on resource '*' in "
-            "the IAM policy: it cannot be limited to a table."
+    if (operation, code_of(error)) == ("DescribeEndpoints", "AccessDenied"):
+        advice = (
+            "Allow timestream:DescribeEndpoints on resource '*' in the IAM policy: it cannot be "
         )
+        return AccessError(ours.what, f"{advice}limited to a table.")
     if type(ours) is DeliveryError and not answer_of(error) and region not in REGIONS:
-        return SettingsError(f"{doing} failed: {said(error)} {REGION_HELP}")
+        return SettingsError(ours.what, REGION_HELP)
     return ours

@@ -246,7 +246,7 @@ class Delivery:
         self._no_longer_under_way(batch)
         self._waiting = deque(sorted([*batch, *self._waiting], key=lambda entry: entry.id))
         self._log.info(
-            "%s throttles the writing: %d calls at a time.",
+            "%s throttles writes: now %d calls at once.",
             self._destination.service,
             self._at_once,
         )

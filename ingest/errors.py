@@ -74,10 +74,19 @@ def most_urgent(statuses: Iterable[Status]) -> Status:
 
 
 class IngestError(Exception):
-    """Base of all errors whose cause is outside this program."""
+    """Base of all errors whose cause is outside this program.
+
+    what: what happened, and where: a sentence or more. advice: what to do next; "" if that is
+    clear. kind: what a summary counts it as.
+    """
 
     status = Status.SOFTWARE
-    kind = "error"  # what a summary counts it as
+    kind = "error"
+
+    def __init__(self, what: str, advice: str = "") -> None:
+        super().__init__(f"{what} {advice}".rstrip())
+        self.what = what
+        self.advice = advice
 
 
 class UsageError(IngestError):
@@ -85,7 +94,7 @@ class UsageError(IngestError):
 
 
 class SettingsError(IngestError):
-    """The message lists every problem."""
+    """It lists every problem."""
 
     status = Status.CONFIG
 
@@ -100,22 +109,24 @@ class WeatherError(IngestError):
 
     status = Status.UNAVAILABLE
 
-    def __init__(self, message: str, *, permanent: bool, kind: str = "refused") -> None:
-        super().__init__(message)
+    def __init__(
+        self, what: str, advice: str = "", *, permanent: bool, kind: str = "refused"
+    ) -> None:
+        super().__init__(what, advice)
         self.permanent = permanent
         self.kind = kind
 
 
 class BlockedError(WeatherError):
-    def __init__(self, message: str) -> None:
-        super().__init__(message, permanent=True, kind="blocked")
+    def __init__(self, what: str, advice: str = "") -> None:
+        super().__init__(what, advice, permanent=True, kind="blocked")
 
 
 class ReplyError(WeatherError):
-    """The message names the field. cod: the error code in the reply's body, 0 if it has none."""
+    """It names the field. cod: the error code in the reply's body, 0 if it has none."""
 
-    def __init__(self, message: str, *, cod: int = 0) -> None:
-        super().__init__(message, permanent=True, kind="unusable reply")
+    def __init__(self, what: str, advice: str = "", *, cod: int = 0) -> None:
+        super().__init__(what, advice, permanent=True, kind="unusable reply")
         self.cod = cod
 
 
@@ -136,8 +147,8 @@ class JournalError(IngestError):
 
     status = Status.IOERR
 
-    def __init__(self, message: str, *, corrupt: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, what: str, advice: str = "", *, corrupt: bool = False) -> None:
+        super().__init__(what, advice)
         self.corrupt = corrupt
 
 

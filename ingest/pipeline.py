@@ -139,6 +139,7 @@ def small_plan(places: int, calls_per_minute: int, deadline_s: float) -> str:
     return (
         f"{places} places need {places} calls; OPENWEATHERMAP_CALLS_PER_MINUTE={calls_per_minute} "
         f"allows {at_most} in a run of {deadline_s:g} s ({windows} x {calls_per_minute}), so it "
-        f"takes {-(-places // at_most)} runs to see each place once, those longest unseen first. "
-        "Name fewer places, or raise the plan, or WEATHER_DEADLINE_SECONDS."
+        f"takes {-(-places // at_most)} runs to fetch each place once; the places that have waited "
+        "longest come first. Configure fewer places, a higher plan, or a longer "
+        "WEATHER_DEADLINE_SECONDS."
     )

@@ -55,7 +55,7 @@ def parse_place(text: str) -> Place:
     """
     name = place_name(text)
     if not name.isprintable():
-        raise ValueError(f"{name!r} holds characters that cannot be printed")
+        raise ValueError(f"{name!r} has characters that cannot be printed")
     if _CITY_ID.fullmatch(name):
         return Place(name, (("id", name),), city_id=int(name))
     if match := _COORDINATES.fullmatch(name):

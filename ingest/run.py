@@ -97,7 +97,9 @@ def _begin(settings: Settings, observer: Observer) -> Summary:
     secret = [each.name for each in DECLARED.values() if each.metadata["secret"]]
     log.redact.add(*(getattr(settings, name) for name in secret))
     if settings.places.duplicates:
-        log.warning("Named more than once, and asked for once: %s.", settings.places.duplicates)
+        log.warning(
+            "These places are configured twice, and fetched once: %s.", settings.places.duplicates
+        )
     summary = Summary(log.run_id, log.redact, keep_all=observer.keep_failures)
     summary.places = len(settings.places)
     return summary
@@ -151,7 +153,9 @@ def _run(
 ) -> None:
     log, started_ms = observer.log, now_ms()
     if settings.journal is None:
-        log.warning("WEATHER_JOURNAL is off: what cannot be delivered in this run is lost.")
+        log.warning(
+            "WEATHER_JOURNAL is off: observations that cannot be delivered in this run are lost."
+        )
 
     def broken(error: Exception) -> None:
         summary.statuses.add(report_error(log, error))

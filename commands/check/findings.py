@@ -1,7 +1,6 @@
 """What `check` found: one finding a line, for a person, a mail or a program."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from ingest.errors import IngestError, Status, most_urgent
 # The longest name is DescribeEndpoints.
 NAME_WIDTH = 17
 
-NETWORK = "Nothing to do if it passes; else check the network, and the service's health page."
+NETWORK = "Try again. If it goes on, check the network and the service's status page."
 
 
 class Mark(NamedTuple):
@@ -61,11 +60,7 @@ class Finding:
 
 
 def failed_by(error: IngestError) -> Finding:
-    """If the error has two sentences or more, the last one is what to do next."""
-    message = str(error)
-    ends = [end.end() for end in re.finditer(r"[.!?](?: \(HTTP \d+\))? (?=[A-Z])", message)]
-    last = ends[-1] if ends else len(message)
-    return Finding(FAILED, message[:last].rstrip(), message[last:] or NETWORK, error.status)
+    return Finding(FAILED, error.what, error.advice or NETWORK, error.status)
 
 
 class NeedError(Exception):

@@ -35,10 +35,10 @@ _ACCESS_CODES = {
     "MissingAuthenticationToken": _CREDENTIALS_HELP,
     "AuthFailure": _WRONG_CREDENTIALS_HELP,
     "OptInRequired": "Activate the service or the region in this AWS account.",
-    "DecryptionFailure": "Allow kms:Decrypt on the secret's key, and see that the key is enabled.",
+    "DecryptionFailure": "Allow kms:Decrypt on the secret's key, and check that it is enabled.",
 }
 _CONFIG_CODES = {
-    "InvalidRequest": "See that the secret is not scheduled for deletion, or restore it.",
+    "InvalidRequest": "If the secret is scheduled for deletion, restore it.",
     "InvalidParameter": "Check WEATHER_SECRET_ID: the secret's name, or its full ARN.",
     "Validation": "Check the names in the settings.",
 }
@@ -115,8 +115,8 @@ _CONFIG_CLASSES = {
     "DataNotFoundError": "Install boto3 again: files of it are missing.",
     "ApiVersionNotFoundError": AWS_CONFIG_HELP,
 }
-NETWORK_HELP = "Nothing to do if it passes; else check the network, and AWS's health page."
-_REFUSED_HELP = "This does not pass by itself: see this error in the service's API reference."
+NETWORK_HELP = "The next run tries again. If it goes on, check the network and AWS's health page."
+_REFUSED_HELP = "The next run would fail too: look the error up in the service's API reference."
 _DELIVERY_CLASSES = {
     "ConnectionError": NETWORK_HELP,
     "HTTPClientError": NETWORK_HELP,
@@ -130,9 +130,7 @@ _DELIVERY_CLASSES = {
 
 
 def aws_error(error: Exception, doing: str, missing: str = MISSING_HELP) -> IngestError:
-    """Our error for one of botocore's: "DOING failed: what it says. What to do next."
-
-    missing: what to do if the named thing does not exist.
+    """Our error for one of botocore's. missing: what to do if the named thing does not exist.
 
     An exception that is not AWS's, or that only a bug of ours could cause, is raised again.
     """
@@ -149,14 +147,14 @@ def aws_error(error: Exception, doing: str, missing: str = MISSING_HELP) -> Inge
             (_DELIVERY_CLASSES, DeliveryError),
         ):
             if cls.__name__ in table:
-                return kind(f"{doing} failed: {said(error)} {table[cls.__name__]}")
+                return kind(f"{doing} failed: {said(error)}", table[cls.__name__])
     trace = walk_tb(error.__traceback__)
     modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in trace]
     if "botocore.credentials" in modules:
-        return AccessError(f"{doing} failed: {said(error)} {_CREDENTIALS_HELP}")
+        return AccessError(f"{doing} failed: {said(error)}", _CREDENTIALS_HELP)
     if not isinstance(error, BotoCoreError) and _is_botocores_own(modules):
         # It does not check that an answer is JSON of the right shape.
-        return DeliveryError(f"{doing} failed: the answer cannot be read. {NETWORK_HELP}")
+        return DeliveryError(f"{doing} failed: the answer cannot be read.", NETWORK_HELP)
     raise error
 
 
@@ -201,17 +199,18 @@ def _client_error(error: Any, doing: str, missing: str) -> IngestError:  # noqa:
     what = f"{doing} failed: {said(error)}"
     if code in _ACCESS_CODES:
         is_key = "KMS" in str(answer_of(error).get("Error", {}).get("Message", ""))
-        return AccessError(f"{what} {_KMS_HELP if is_key else _ACCESS_CODES[code]}")
+        return AccessError(what, _KMS_HELP if is_key else _ACCESS_CODES[code])
     if advice := missing if code == "ResourceNotFound" else _CONFIG_CODES.get(code):
-        return SettingsError(f"{what} {advice}")
+        return SettingsError(what, advice)
     if status in (401, 403):
-        return AccessError(f"{what} {_ACCESS_CODES['AccessDenied']}")
-    what += f" (HTTP {status})"
+        return AccessError(what, _ACCESS_CODES["AccessDenied"])
+    if status:
+        what = f"{doing} failed (HTTP {status}): {said(error)}"
     if code in _THROTTLED_CODES or status == 429:
-        return ThrottledError(f"{what} {NETWORK_HELP}")
+        return ThrottledError(what, NETWORK_HELP)
     if code in _PASSING_CODES or status in (408, 425) or not 400 <= status < 500:
-        return DeliveryError(f"{what} {NETWORK_HELP}")
-    return SettingsError(f"{what} {_REFUSED_HELP}")
+        return DeliveryError(what, NETWORK_HELP)
+    return SettingsError(what, _REFUSED_HELP)
 
 
 # AWS repeats the request, with its credentials, in the error for a bad signature; http.client

@@ -133,7 +133,7 @@ class Aws:
         except Exception as error:
             doing = f"Making the {service} client"
             if type(error) is ValueError:  # an endpoint that is not a URL
-                raise SettingsError(f"{doing} failed: {error}. {AWS_CONFIG_HELP}") from error
+                raise SettingsError(f"{doing} failed: {error}.", AWS_CONFIG_HELP) from error
             raise aws_error(error, doing) from error
         client.meta.events.register("request-created", self._check_deadline)
         return client

@@ -23,7 +23,7 @@ def journal_errors(path: Path) -> Iterator[None]:
         name = _name(error)
         what = error.strerror if isinstance(error, OSError) else error
         corrupt = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
-        raise JournalError(f"The journal {path}: {what}. {_help(name)}", corrupt=corrupt) from error
+        raise JournalError(f"The journal {path}: {what}.", _help(name), corrupt=corrupt) from error
 
 
 def _name(error: Exception) -> str:
@@ -42,10 +42,10 @@ def _help(name: str) -> str:
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return "Free space on its disk, or set WEATHER_JOURNAL to a path on another one."
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return "Another program holds the file open; close it."
+        return "Close the other program that uses the file."
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return "The file is damaged."
-    return "Let this user write to its folder, or set WEATHER_JOURNAL to a path where it may."
+    return "Let this user write to its folder, or set WEATHER_JOURNAL to a path that it can write."
 
 
 def quarantine(path: Path, error: JournalError, now_ms: int) -> JournalError:
@@ -60,8 +60,8 @@ def quarantine(path: Path, error: JournalError, now_ms: int) -> JournalError:
             if part.exists():
                 part.rename(aside.with_name(aside.name + ending))
     return JournalError(
-        f"{error} It was set aside as {aside}, and a new journal was begun. What was pending in it "
-        f"can be looked for with: sqlite3 {aside} .recover"
+        f"{error} It was renamed to {aside}, and a new journal was started.",
+        f"To look for what was pending in it: sqlite3 {aside} .recover",
     )
 
 

@@ -34,8 +34,8 @@ class RunLock:
             with closing(os.fdopen(self._file, errors="replace")) as file:
                 who = _who(file)
             raise LockedError(
-                f"Another run is under way ({who}; lock {path}). Nothing was done; the next "
-                "run goes on."
+                f"Another run is under way ({who}; lock {path}). This one did nothing.",
+                "The next run continues.",
             ) from None
         text = f"pid {os.getpid()}, since {iso_time(now_ms)}\n"
         with suppress(OSError):  # a full disk: the lock holds without its text

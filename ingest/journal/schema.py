@@ -197,20 +197,20 @@ def _prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application_id != APPLICATION_ID and (application_id or version or tables):
         raise JournalError(
-            f"The journal {path} is another program's SQLite file, and was left alone. "
-            "Set WEATHER_JOURNAL to a path of its own."
+            f"The journal {path} is another program's SQLite file. It was not changed.",
+            "Set WEATHER_JOURNAL to a path of its own.",
         )
     if version > SCHEMA_VERSION:
         raise JournalError(
             f"The journal {path} was made by a newer version of this program (schema {version}, "
-            f"this one knows {SCHEMA_VERSION}). Install the newer one, or set WEATHER_JOURNAL to "
-            "another path."
+            f"this one knows {SCHEMA_VERSION}).",
+            "Install the newer one, or set WEATHER_JOURNAL to another path.",
         )
     db.execute("PRAGMA trusted_schema = OFF")
     if version < SCHEMA_VERSION and read_only:
         raise JournalError(
-            f"The journal {path} was made by an older version of this program (schema {version}). "
-            "The next run brings it up to date."
+            f"The journal {path} was made by an older version of this program (schema {version}).",
+            "The next run brings it up to date.",
         )
     if version < SCHEMA_VERSION:
         db.execute("PRAGMA journal_mode = WAL").fetchone()

@@ -42,57 +42,68 @@ def new_handle(url: str, timeout_s: float, ca_file: str | None = None) -> pycurl
 
 
 class CurlError(NamedTuple):
-    """What a code of libcurl means here. permanent: asking again at once does not help."""
+    """What a code of libcurl means here. permanent: asking again at once does not help.
+    advice: "" is ADVICE if it can pass."""
 
-    sentence: str
+    what: str
     permanent: bool
+    advice: str = ""
 
 
 CURL_ERRORS = {
     1: CurlError("the protocol of OPENWEATHERMAP_URL is not allowed here", permanent=True),
     3: CurlError("OPENWEATHERMAP_URL is malformed", permanent=True),
     4: CurlError(
-        "this libcurl lacks a feature that is needed; install pycurl anew", permanent=True
+        "this libcurl lacks a feature that is needed",
+        permanent=True,
+        advice="Install pycurl again.",
     ),
-    5: CurlError("the proxy's name could not be resolved. Check https_proxy", permanent=False),
-    6: CurlError(f"the host name could not be resolved. {ADVICE}", permanent=False),
-    7: CurlError(f"the connection was refused or found no way. {ADVICE}", permanent=False),
-    8: CurlError("what answers does not speak HTTP", permanent=False),
+    5: CurlError(
+        "the proxy's name could not be resolved", permanent=False, advice="Check https_proxy."
+    ),
+    6: CurlError("the host name could not be resolved", permanent=False),
+    7: CurlError("the connection was refused or found no route", permanent=False),
+    8: CurlError("the server does not speak HTTP", permanent=False),
     16: CurlError("the HTTP/2 connection failed", permanent=False),
     18: CurlError("the reply ended before its announced length", permanent=False),
-    23: CurlError("the reply is larger than any weather is; it was cut off", permanent=True),
+    23: CurlError("the reply is too large to be weather, and was cut off", permanent=True),
     27: CurlError("this machine is out of memory", permanent=False),
     28: CurlError(
         "no complete reply came within the time limit (WEATHER_TIMEOUT_SECONDS)", permanent=False
     ),
-    35: CurlError("the TLS handshake failed. Check for a proxy that opens TLS", permanent=False),
+    35: CurlError(
+        "the TLS handshake failed", permanent=False, advice="Check for a proxy that opens TLS."
+    ),
     47: CurlError("the server redirects, which is not followed", permanent=True),
     52: CurlError("the server closed the connection without a reply", permanent=False),
-    55: CurlError(f"the request could not be sent. {ADVICE}", permanent=False),
+    55: CurlError("the request could not be sent", permanent=False),
     56: CurlError("the connection broke while the reply was read", permanent=False),
     58: CurlError("the local TLS certificate is unusable", permanent=True),
     59: CurlError("the server offers no acceptable TLS cipher", permanent=True),
     60: CurlError(
         "the server's certificate is not valid for this host, or not signed by an authority of "
-        "certifi's bundle. The key was not sent. Check for a proxy that opens TLS, and the clock",
+        "certifi's bundle, so the key was not sent",
         permanent=True,
+        advice="Check for a proxy that opens TLS, and this machine's clock.",
     ),
     61: CurlError("the reply's content encoding is broken", permanent=False),
-    63: CurlError("the reply is larger than any weather is; it was refused", permanent=True),
-    100: CurlError("the reply's headers are larger than any are; it was refused", permanent=True),
+    63: CurlError("the reply is too large to be weather, and was not read", permanent=True),
+    100: CurlError("the reply's headers are too large, and were not read", permanent=True),
     77: CurlError(
-        "certifi's bundle of authorities cannot be read; install certifi", permanent=True
+        "certifi's bundle of authorities cannot be read",
+        permanent=True,
+        advice="Install certifi again.",
     ),
     90: CurlError("the server's public key is not the pinned one", permanent=True),
     91: CurlError("the server's certificate status is invalid", permanent=True),
 }
 # What can pass: TLS engine and shutdown, a socket not ready.
-_PASSING = CurlError(f"the connection failed. {ADVICE}", permanent=False)
+_PASSING = CurlError("the connection failed", permanent=False)
 CURL_ERRORS |= dict.fromkeys((2, 53, 54, 64, 65, 66, 80, 81, 89), _PASSING)
 # HTTP/2 and HTTP/3: a stream or connection that was reset. PycURL has no names for these yet.
 CURL_ERRORS |= dict.fromkeys((92, 95, 96, 97, 99), _PASSING)
 # Files, logins and callbacks, which are not used.
-_UNFORESEEN = CurlError("libcurl failed in a way that was not foreseen", permanent=True)
+_UNFORESEEN = CurlError("libcurl failed in an unexpected way", permanent=True)
 CURL_ERRORS |= dict.fromkeys((21, 22, *range(24, 27), 33, 34, 36, 37), _UNFORESEEN)
 CURL_ERRORS |= dict.fromkeys((*range(40, 47), 48, 57, 67, 75, 76, 78, 82, 83, 88), _UNFORESEEN)
 # FTP, LDAP, Telnet, TFTP, SSH and RTSP.
@@ -107,7 +118,8 @@ def curl_error(code: int, url: str, host: str) -> WeatherError:
         code = pycurl.E_FTP_WEIRD_SERVER_REPLY  # libcurl's other code for what is not HTTP
     error = CURL_ERRORS.get(code, CurlError("libcurl failed", permanent=True))
     return WeatherError(
-        f"asking {host} failed: {error.sentence} (curl {code}).",
+        f"asking {host} failed: {error.what} (curl {code}).",
+        error.advice or ("" if error.permanent else ADVICE),
         permanent=error.permanent,
         kind="time-out" if code == pycurl.E_OPERATION_TIMEDOUT else "network error",
     )

@@ -149,8 +149,9 @@ class FetchLoop:
         if self._active or self._rate.wait_s() < self._deadline.remaining_s():
             return None
         return WeatherError(
-            "not asked for in this run: OPENWEATHERMAP_CALLS_PER_MINUTE is used up, and the run "
-            "would be over before it may go on. A later run begins with it.",
+            "not asked for in this run: the plan (OPENWEATHERMAP_CALLS_PER_MINUTE) allows no more "
+            "calls before the deadline.",
+            "The next run starts with it.",
             permanent=True,
             kind="left for a later run",
         )
@@ -216,7 +217,7 @@ class FetchLoop:
             )
         elif verdict is Verdict.STAND_STILL:
             self._log.warning(
-                "OpenWeatherMap has blocked the account (429); going on in %.0f s.", pause_s
+                "OpenWeatherMap has blocked the account (429). Trying again in %.0f s.", pause_s
             )
         return verdict is not Verdict.FAIL
 

@@ -74,30 +74,33 @@ def status_error(status: int, body: bytes) -> IngestError:
     what = f"OpenWeatherMap answers {status} ({message})"
     if status == 401:
         return AccessError(
-            f"{what}: it does not accept the API key. A new key needs up to two hours until it "
-            "works; else put the right one into the secret as OPENWEATHERMAP_API_KEY."
+            f"{what}: it does not accept the API key.",
+            "A new key works after up to two hours. If it is not new, put the right one into the "
+            "secret as OPENWEATHERMAP_API_KEY.",
         )
     if status == 404:
         return WeatherError(
-            f"{what}: it knows no such place. Look the place up on openweathermap.org and "
-            "configure its city id or coordinates.",
+            f"{what}: it does not know this place.",
+            "Look the place up on openweathermap.org and configure its city id or coordinates.",
             permanent=True,
             kind="not found",
         )
     if status == 429:
         return BlockedError(
             f"{what}: the account has made more calls than its plan allows and is blocked for a "
-            "while. Run less often or for fewer places; asking again at once prolongs it."
+            "while.",
+            "Run less often or for fewer places; asking again at once makes the block longer.",
         )
     if status >= 500:
-        reason = f"{what}: the service is out of order. {ADVICE}"
-        return WeatherError(reason, permanent=False, kind="server error")
+        reason = f"{what}: the service has a fault."
+        return WeatherError(reason, ADVICE, permanent=False, kind="server error")
     if 300 <= status < 400:
         return WeatherError(
-            f"{what}: the server redirects, which is not followed. Check OPENWEATHERMAP_URL.",
+            f"{what}: the server redirects, which is not followed.",
+            "Check OPENWEATHERMAP_URL.",
             permanent=True,
         )
-    return WeatherError(f"{what}: check the place and OPENWEATHERMAP_URL.", permanent=True)
+    return WeatherError(f"{what}.", "Check the place and OPENWEATHERMAP_URL.", permanent=True)
 
 
 def error_message(reply: object) -> str:
@@ -224,7 +227,8 @@ def _check_identity(place: Place, city: str, country: str, city_id: int) -> None
     if place.country and len(country) == 2 and country_code(country) != place.country:
         raise ReplyError(
             f"sys.country is {country}, but {place.country} was asked for: OpenWeatherMap found "
-            "another place of that name. Configure its city id or coordinates instead"
+            "another place of that name.",
+            "Configure its city id or coordinates instead.",
         )
     if place.city_id and city_id and city_id != place.city_id:
         raise ReplyError(f"id is {city_id}, but {place.city_id} was asked for")

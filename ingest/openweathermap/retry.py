@@ -24,7 +24,9 @@ BACKOFF_CAP_S = 8.0
 BLOCK_PAUSE_S = 60.0
 
 # What a person can do about a failure that can pass.
-ADVICE = "Nothing to do if it passes; else check the network, and OpenWeatherMap's status."
+ADVICE = (
+    "The next run tries again. If it goes on, check the network and OpenWeatherMap's status page."
+)
 
 
 def backoff_s(attempts: int, jitter: float) -> float:

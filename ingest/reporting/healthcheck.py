@@ -28,7 +28,7 @@ def ping(url: str, status: int, lines: str, limit_s: float, log: logging.Logger)
         curl.perform()
         answer = curl.getinfo(pycurl.RESPONSE_CODE)
         if answer >= 300:
-            log.warning("The health check was not taken: HTTP %d.", answer)
+            log.warning("The health check service answered HTTP %d.", answer)
     except pycurl.error as error:
         log.warning("The health check could not be sent (curl %d).", error.args[0])
     finally:

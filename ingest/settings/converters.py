@@ -20,13 +20,13 @@ def is_loopback(host: str) -> bool:
 
 def read_text(value: str) -> str:
     if not value.isprintable():
-        raise ValueError("it holds characters that cannot be printed")
+        raise ValueError("it has characters that cannot be printed")
     return value
 
 
 def read_api_key(value: str) -> str:
     if not re.fullmatch(r"[!-~]+", value):
-        raise ValueError("a key holds printable ASCII without spaces")
+        raise ValueError("a key is printable ASCII without spaces")
     return value
 
 

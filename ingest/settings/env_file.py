@@ -15,7 +15,7 @@ def read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
     except UnicodeDecodeError as error:
         return {}, [f"{path} is not UTF-8 (byte {error.start})."]
     if "\0" in text:
-        return {}, [f"{path} holds a NUL character; is it a text file?"]
+        return {}, [f"{path} contains a NUL character: it is not a text file."]
     return _parse(text, path)
 
 
@@ -32,6 +32,6 @@ def _parse(text: str, path: Path) -> tuple[dict[str, str], list[str]]:
     if bad:
         return {}, bad
     values = dotenv_values(stream=io.StringIO(text))
-    if odd := [f"{path}: {name!r} is no name." for name in values if "=" in name]:
+    if odd := [f"{path}: {name!r} is not a name." for name in values if "=" in name]:
         return {}, odd
     return {name: value or "" for name, value in values.items()}, []

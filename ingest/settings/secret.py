@@ -41,8 +41,9 @@ def fetch_secret(
             "ingest_weather.py setup",
         ) from error
     if not answer.get("Name"):  # botocore reads a truncated body as one without members
-        message = f"Reading {what} failed: the answer broke off. The next run tries again."
-        raise DeliveryError(message)
+        raise DeliveryError(
+            f"Reading {what} failed: the answer was cut off.", "The next run tries again."
+        )
     return parse_secret(answer.get("SecretString") or answer.get("SecretBinary") or b"", secret_id)
 
 
@@ -69,8 +70,8 @@ def parse_secret(body: str | bytes, secret_id: str) -> dict[str, str]:
     Raises SettingsError that shows nothing of the secret.
     """
     wrong = SettingsError(
-        f"The secret {secret_id!r} is not a JSON object. "
-        'Store one such as {"OPENWEATHERMAP_API_KEY": "..."}.'
+        f"The secret {secret_id!r} is not a JSON object.",
+        'Store one such as {"OPENWEATHERMAP_API_KEY": "..."}.',
     )
     try:
         text = body.decode("utf-8") if isinstance(body, bytes) else body

@@ -41,7 +41,7 @@ class Sources:
         """These sources and the secret, which loses to all of them."""
         layer = Layer(f"the secret {secret_id!r}", dict(texts))
         misplaced = (
-            f"{name} stands in {layer.where}; it belongs into the environment or .env."
+            f"{name} is in {layer.where}; move it to the environment or .env."
             for name in layer.texts
             if name in DECLARED and DECLARED[name].metadata["local"]
         )
@@ -136,11 +136,11 @@ class Sources:
 
     def _missing(self, name: str) -> str:
         searched = ", nor in ".join(layer.where for layer in self.layers if layer.texts)
-        advice = "Put it into the environment or .env."
+        advice = "Set it in the environment or .env."
         if self.text("WEATHER_SECRET_ID"):
             advice = (
-                f'Put it into the secret\'s JSON object, {{"{name}": "..."}}, or let '
-                "ingest_weather.py setup do so."
+                f'Add it to the secret\'s JSON object, {{"{name}": "..."}}, or type: '
+                "ingest_weather.py setup"
             )
         return f"{name} is missing: it is not in {searched}. {advice}"
 

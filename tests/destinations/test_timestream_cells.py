@@ -410,7 +410,7 @@ def test_a_loop_from_cell_to_cell_is_ended(cells: Cells, site: TimestreamSite) -
     outcome = site.ready().write([one(0)])
     error = failure(outcome)
     assert type(error) is DeliveryError
-    assert "InvalidEndpointException: The endpoint has moved. (HTTP 421)" in str(error)
+    assert "failed (HTTP 421): InvalidEndpointException: The endpoint has moved." in str(error)
     assert cells.asked() == [cells.old, cells.new, cells.old]
     assert len(cells.asked()) == ATTEMPTS
     assert site.rows() == {}
@@ -435,7 +435,7 @@ def test_a_given_endpoint_is_not_left(cells: Cells, site: TimestreamSite) -> Non
         (aws_error("ValidationException", "bad"), SettingsError, "ValidationException: bad"),
         (aws_error("AccessDeniedException", "no", 403), AccessError, "timestream:DescribeEndpo"),
         (reset(), DeliveryError, "Connection was closed"),
-        (answer(200, b"{}"), DeliveryError, "names none"),
+        (answer(200, b"{}"), DeliveryError, "names no usable endpoint"),
     ],
 )
 def test_a_move_that_fails_says_why_and_rejects_no_record(

@@ -186,7 +186,7 @@ def test_a_damaged_journal_is_quarantined_and_a_new_one_begun(
     kept = [path for path in aside if not path.name.endswith(("-wal", "-shm"))]
     assert len(kept) == 1
     assert kept[0].read_bytes() == damaged
-    assert f"set aside as {kept[0]}, and a new journal was begun" in run.stderr
+    assert f"renamed to {kept[0]}, and a new journal was started" in run.stderr
     assert f"sqlite3 {kept[0]} .recover" in run.stderr
     assert_works_again(program, weather)
 
@@ -275,7 +275,7 @@ def test_a_journal_locked_by_another_program_stops_no_delivery(
         db.execute("BEGIN EXCLUSIVE")
         run = ended(program.start())
         assert (run.returncode, run.stdout) == (Status.IOERR, ""), run.stderr
-        assert "database is locked. Another program holds the file open; close it." in run.stderr
+        assert "database is locked. Close the other program that uses the file." in run.stderr
         assert_clean(run)
         assert all_of("London") <= stored(aws)
         db.execute("ROLLBACK")

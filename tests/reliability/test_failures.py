@@ -82,14 +82,14 @@ WEATHER = [
     Case(
         "blocked account",
         Status.UNAVAILABLE,
-        ("OpenWeatherMap answers 429", "blocked", "prolongs it"),
+        ("OpenWeatherMap answers 429", "blocked", "makes the block longer"),
         at_weather(answer(429, b'{"cod":429,"message":"Your account is temporary blocked"}')),
         calls={"weather": 1},
     ),
     Case(
         "out of order",
         Status.UNAVAILABLE,
-        ("OpenWeatherMap answers 503 (no JSON)", "out of order"),
+        ("OpenWeatherMap answers 503 (no JSON)", "the service has a fault"),
         at_weather(answer(503, HTML, {"Content-Type": "text/html"})),
         calls={"weather": 4},
     ),
@@ -103,7 +103,7 @@ WEATHER = [
     Case(
         "error in a reply of status 200",
         Status.UNAVAILABLE,
-        ("OpenWeatherMap answers 404", "no such place"),
+        ("OpenWeatherMap answers 404", "not know this place"),
         at_weather(answer(200, b'{"cod":"404","message":"city not found"}')),
         calls={"weather": 1},
     ),
@@ -179,7 +179,7 @@ SECRET = [
     Case(
         "answer with the secret broken off",
         Status.TEMPFAIL,
-        ("the answer broke off",),
+        ("the answer was cut off",),
         at_aws("GetSecretValue", truncate()),
         calls={"weather": 0},
     ),

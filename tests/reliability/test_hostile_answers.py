@@ -144,7 +144,7 @@ def test_one_name_written_in_three_ways_is_asked_for_once(
 ) -> None:
     run = program.run("--json", env={"WEATHER_PLACES": "London,GB;London, GB;london,gb"})
     assert run.returncode == 0
-    assert "Named more than once" in run.stderr
+    assert "configured twice" in run.stderr
     assert (summary(run)["places"], weather.count("weather")) == (1, 1)
     assert stored(aws) == all_of("London")
 

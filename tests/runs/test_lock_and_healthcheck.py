@@ -241,7 +241,7 @@ def test_a_dry_run_and_other_commands_are_not_pinged_as_runs(
     [
         (stall(), "The health check could not be sent (curl 28)."),
         (reset(), "The health check could not be sent (curl 56)."),
-        (answer(404), "The health check was not taken: HTTP 404."),
+        (answer(404), "The health check service answered HTTP 404."),
     ],
     ids=["stall", "reset", "not found"],
 )

@@ -45,8 +45,8 @@ def test_a_journal_named_in_the_secret_is_an_error_and_nothing_is_made(
     put_secret(aws, WEATHER_JOURNAL=str(journal))
     run = program.run()
     assert run.returncode == Status.CONFIG
-    assert "WEATHER_JOURNAL stands in the secret" in run.stderr
-    assert "it belongs into the environment or .env" in run.stderr
+    assert "WEATHER_JOURNAL is in the secret" in run.stderr
+    assert "move it to the environment or .env" in run.stderr
     assert not journal.parent.exists()
     assert not journal_of(program).parent.exists()
     assert weather.count("weather") == 0

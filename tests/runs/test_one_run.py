@@ -271,7 +271,7 @@ def test_a_dry_run_and_runs_never_exceed_the_plan_together(
     assert (run.returncode, weather.count("weather")) == (Status.UNAVAILABLE, 3)
     run = program.run("--dry-run", *london, env=plan)
     assert (run.returncode, weather.count("weather")) == (Status.UNAVAILABLE, 3)
-    assert "OPENWEATHERMAP_CALLS_PER_MINUTE is used up" in run.stderr
+    assert "(OPENWEATHERMAP_CALLS_PER_MINUTE) allows no more" in run.stderr
 
 
 def test_a_dry_run_does_without_a_journal_that_is_broken(program: Program) -> None:

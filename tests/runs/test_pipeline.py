@@ -360,7 +360,7 @@ def test_after_a_429_all_pause_and_then_go_on_one_at_a_time_until_one_succeeds(
     assert log[8] == "ask"
     assert "200" in log[9:11]
     assert log.count("429") == 1
-    assert rig.said().count("has blocked the account (429); going on in 30 s") == 1
+    assert rig.said().count("has blocked the account (429). Trying again in 30 s") == 1
 
 
 def test_every_429_of_what_was_under_way_counts_as_one_block(
@@ -458,7 +458,7 @@ def test_a_plan_used_up_ends_a_run_that_could_not_go_on_in_time(
     assert rig.weather.count("weather") == 40
     left = summary.groups["left for a later run"]
     assert left.count == 60
-    assert "OPENWEATHERMAP_CALLS_PER_MINUTE is used up" in str(left.error)
+    assert "(OPENWEATHERMAP_CALLS_PER_MINUTE) allows no more" in str(left.error)
     assert summary.status == Status.UNAVAILABLE
     assert rig.stored() == four_of(*stations(40))
 
@@ -633,9 +633,9 @@ def test_a_plan_that_can_never_keep_up_is_pointed_out_with_the_arithmetic(
     at_most, seconds, product, runs = said
     assert warning == (
         f"{places} places need {places} calls; OPENWEATHERMAP_CALLS_PER_MINUTE={calls} allows "
-        f"{at_most} in a run of {seconds} s ({product}), so it takes {runs} runs to see each place "
-        "once, those longest unseen first. Name fewer places, or raise the plan, or "
-        "WEATHER_DEADLINE_SECONDS."
+        f"{at_most} in a run of {seconds} s ({product}), so it takes {runs} runs to fetch each "
+        "place once; the places that have waited longest come first. Configure fewer places, a higher "
+        "plan, or a longer WEATHER_DEADLINE_SECONDS."
     )
 
 

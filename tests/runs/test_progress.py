@@ -181,7 +181,7 @@ def test_a_line_of_log_goes_above_it(
     left = screen(terminal.sent)
     assert not any(BAR in line for line in left)
     text = " ".join(" ".join(left).split())
-    assert "answers 503 (no body): the service is out of order" in text
+    assert "answers 503 (no body): the service has a fault" in text
     assert "3 of 3 places fetched (0 unchanged), 12 records stored" in text
 
 

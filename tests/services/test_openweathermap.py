@@ -237,12 +237,12 @@ def test_a_refused_key_gives_each_place_one_failure_also_with_others_in_flight(
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        (400, "check the place"),
-        (403, "check the place"),
-        (404, "it knows no such place"),
-        (418, "check the place"),
-        (429, "asking again at once prolongs it"),
-        (204, "check the place"),
+        (400, "Check the place"),
+        (403, "Check the place"),
+        (404, "it does not know this place"),
+        (418, "Check the place"),
+        (429, "asking again at once makes the block longer"),
+        (204, "Check the place"),
     ],
 )
 def test_a_status_that_asking_again_cannot_change_is_asked_for_once(
@@ -274,7 +274,7 @@ def test_a_service_out_of_order_is_asked_four_times_and_its_page_is_not_shown(
     error = asker(weather).error()
     assert isinstance(error, WeatherError)
     assert f"answers {status} (no JSON)" in str(error)
-    assert "out of order" in str(error)
+    assert "the service has a fault" in str(error)
     assert "html" not in str(error)
     assert weather.count("weather") == ATTEMPTS == 4
 
@@ -307,13 +307,13 @@ def test_a_redirect_is_not_followed(weather: EmbeddedOpenWeatherMap, status: int
 @pytest.mark.parametrize(
     ("body", "kind", "sentence", "requests"),
     [
-        (b'{"cod":"404","message":"city not found"}', WeatherError, "no such place", 1),
-        (b'{"message":"","cod":"404"}', WeatherError, "no such place", 1),
-        (b'{"error":"404"}', WeatherError, "no such place", 1),
+        (b'{"cod":"404","message":"city not found"}', WeatherError, "not know this place", 1),
+        (b'{"message":"","cod":"404"}', WeatherError, "not know this place", 1),
+        (b'{"error":"404"}', WeatherError, "not know this place", 1),
         (b'{"cod":401,"message":"Invalid API key."}', AccessError, "two hours", 1),
-        (b'{"cod":429,"message":"blocked"}', BlockedError, "prolongs it", 1),
-        (b'{"cod":"400","message":"Nothing to geocode"}', WeatherError, "check the place", 1),
-        (b'{"cod":"500","message":"Internal error"}', WeatherError, "out of order", 4),
+        (b'{"cod":429,"message":"blocked"}', BlockedError, "makes the block longer", 1),
+        (b'{"cod":"400","message":"Nothing to geocode"}', WeatherError, "Check the place", 1),
+        (b'{"cod":"500","message":"Internal error"}', WeatherError, "the service has a fault", 4),
         (b'{"cod":"oops","message":"what"}', ReplyError, "cod 'oops': what", 1),
         (b'{"cod":"200"}', ReplyError, "dt", 1),
         (b"", ReplyError, "empty", 1),
@@ -381,7 +381,7 @@ def test_a_refused_connection_is_tried_four_times() -> None:
     with EmbeddedOpenWeatherMap() as gone:
         url = gone.url
     asking = Asker(url)
-    assert "refused or found no way" in str(asking.error())
+    assert "refused or found no route" in str(asking.error())
     assert asking.pauses == 3
 
 
@@ -547,7 +547,7 @@ def test_a_body_that_is_too_large_is_refused_and_not_asked_for_again(
     weather: EmbeddedOpenWeatherMap, fault: Fault
 ) -> None:
     weather.plan.always("weather", fault)
-    assert "larger than any weather" in str(asker(weather).error())
+    assert "too large to be weather" in str(asker(weather).error())
     assert weather.count("weather") == 1
 
 
@@ -588,7 +588,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused_before_the_key_is_sent
         asking = asker(service)
         error = asking.error()
         assert service.requests == []
-    assert "not signed by an authority of certifi's bundle. The key was not sent" in str(error)
+    assert "not signed by an authority of certifi's bundle, so the key was not sent" in str(error)
     assert "(curl 60)" in str(error)
     assert asking.pauses == 0
 
@@ -638,7 +638,7 @@ def test_a_bundle_of_authorities_that_cannot_be_read_is_named(
 ) -> None:
     with tls_service(authority, "localhost") as service:
         error = asker(service, ca_file=str(tmp_path / "none.pem")).error()
-    assert "install certifi (curl 77)" in str(error)
+    assert "certifi's bundle of authorities cannot be read (curl 77). Install certifi" in str(error)
 
 
 # Other protocols, and proxies
@@ -740,7 +740,7 @@ def test_a_client_logs_to_the_logger_that_it_was_given(
     assert retried.getMessage().endswith("Attempt 2 of 4 in 0.0 s.")
     assert blocked.levelno == logging.WARNING
     assert blocked.getMessage() == (
-        "OpenWeatherMap has blocked the account (429); going on in 0 s."
+        "OpenWeatherMap has blocked the account (429). Trying again in 0 s."
     )
     assert caplog.records == []
 
@@ -913,5 +913,6 @@ def test_codes_that_pycurl_has_no_names_for_are_retried_if_that_can_help(
         code, "https://api.openweathermap.org/", "api.openweathermap.org"
     )
     assert error.permanent == is_permanent
-    assert str(error).endswith(f"(curl {code}).")
+    assert error.what.endswith(f"(curl {code}).")
+    assert bool(error.advice) is not is_permanent
     assert "libcurl failed" not in str(error)

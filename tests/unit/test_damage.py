@@ -147,8 +147,8 @@ def test_a_file_that_cannot_be_quarantined_is_an_error_that_says_what_to_do(
     [
         ("SQLITE_FULL", r"Free space on its disk"),
         ("SQLITE_IOERR_WRITE", r"Free space on its disk"),
-        ("SQLITE_BUSY", r"Another program holds the file open; close it\."),
-        ("SQLITE_LOCKED_SHAREDCACHE", r"Another program holds the file open; close it\."),
+        ("SQLITE_BUSY", r"Close the other program that uses the file\."),
+        ("SQLITE_LOCKED_SHAREDCACHE", r"Close the other program that uses the file\."),
         ("SQLITE_CORRUPT_INDEX", r"The file is damaged\."),
         ("SQLITE_NOTADB", r"The file is damaged\."),
         ("SQLITE_READONLY", r"Let this user write to its folder"),

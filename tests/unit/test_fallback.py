@@ -66,7 +66,7 @@ def test_a_damaged_file_is_quarantined_whole_and_a_new_one_begun(path: Path) -> 
     assert aside.read_bytes() == damaged
     (error,) = errors
     assert str(aside) in str(error)
-    assert "a new journal was begun" in str(error)
+    assert "a new journal was started" in str(error)
     assert ".recover" in str(error)
     journal.close()
 

@@ -332,8 +332,8 @@ def test_a_line_that_is_not_utf_8_is_named(tmp_path: Path, content: bytes, numbe
 def test_what_cannot_be_printed_is_shown_escaped(tmp_path: Path) -> None:
     path = written(tmp_path, b"London\0,GB\n\x1b[2JParis,FR\n")
     said = complaint("@places.txt", tmp_path)
-    assert f"{path}, line 1: 'London\\x00,GB' holds characters that cannot be printed" in said
-    assert f"{path}, line 2: '\\x1b[2JParis,FR' holds" in said
+    assert f"{path}, line 1: 'London\\x00,GB' has characters that cannot be printed" in said
+    assert f"{path}, line 2: '\\x1b[2JParis,FR' has" in said
     assert said.isprintable()
 
 

@@ -555,7 +555,8 @@ def test_a_status_decides_whether_asking_again_can_help(
     assert type(error) is error_type
     assert getattr(error, "permanent", None) is permanent
     assert error.kind == kind
-    assert str(error).startswith(f"OpenWeatherMap answers {status} (said so): ")
+    assert error.what.startswith(f"OpenWeatherMap answers {status} (said so)")
+    assert error.advice
 
 
 @pytest.mark.parametrize(

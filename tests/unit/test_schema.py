@@ -156,7 +156,7 @@ def test_a_file_that_another_program_locks_is_an_error_that_says_so(
     queue = FileQueue(open_())
     with opened(path) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(JournalError, match="Another program holds the file open"):
+        with pytest.raises(JournalError, match="Close the other program"):
             queue.enqueue([observed()], T0_MS)
         other.execute("ROLLBACK")
     assert len(queue.enqueue([observed()], T0_MS)) == 1

@@ -162,7 +162,7 @@ def test_all_problems_stand_in_one_message(env_file: Callable[[str | bytes], Pat
         "WEATHER_PLACES (from the command line): 'Atlantis' is not a place",
         "TIMESTREAM_TABLE (from the secret 'weather-ingest'): 'x' is not 3 to 256 letters",
         "OPENWEATHERMAP_API_KEY is missing",
-        "WEATHER_SECRET_ID stands in the secret 'weather-ingest'",
+        "WEATHER_SECRET_ID is in the secret 'weather-ingest'",
     ):
         assert expected in said
 
@@ -366,16 +366,14 @@ def test_a_missing_key_is_reported_with_all_places_searched(
     assert re.fullmatch(
         r"The settings are wrong: OPENWEATHERMAP_API_KEY is missing: it is not in "
         r"the environment, nor in .*settings\.env, nor in the secret 'weather-ingest'\. "
-        r"Put it into the secret's JSON object, .*, or let ingest_weather\.py setup do so\.",
+        r"Add it to the secret's JSON object, .*, or type: ingest_weather\.py setup",
         said,
     )
 
 
 def test_a_missing_key_without_a_secret_is_reported() -> None:
     said = problems({"WEATHER_SECRET_ID": ""})
-    assert (
-        "OPENWEATHERMAP_API_KEY is missing: it is not in the environment. Put it into the" in said
-    )
+    assert "OPENWEATHERMAP_API_KEY is missing: it is not in the environment. Set it in" in said
 
 
 def never(secret_id: str) -> dict[str, str]:
@@ -411,7 +409,7 @@ def test_a_local_setting_in_the_secret_is_one_error_that_says_where_it_belongs(
     name: str, value: str
 ) -> None:
     assert problems(secret={name: value}) == (
-        f"The settings are wrong: {name} stands in the secret 'weather-ingest'; it belongs into "
+        f"The settings are wrong: {name} is in the secret 'weather-ingest'; move it to "
         "the environment or .env."
     )
 
