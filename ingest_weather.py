@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.warning("SIGINT ended it.")
         return int(Status.TEMPFAIL)
-    except Exception as error:  # noqa: BLE001  (logged, and told apart by its status)
+    except Exception as error:  # noqa: BLE001  (logged, and the status says which)
         return int(report_error(log, error))
 
 

@@ -242,7 +242,7 @@ def _rejection(sent: Sent, listed: dict[str, Any]) -> Rejection:
     return Rejection(observation, record["MeasureName"], kind, text, known)
 
 
-# The reasons are no contract: what is not known is the record's own.
+# The reasons are not a contract: an unknown one is taken to be the record's own.
 _TIME_WORDS = re.compile(r"memory store|ingestion window|outside the time range", re.I)
 _SCHEMA_WORDS = re.compile(r"value type|data type|schema|partition key", re.I)
 _RECORD_WORDS = re.compile(r"\b(record|dimension|measure|value|times?\b)", re.I)

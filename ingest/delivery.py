@@ -36,7 +36,7 @@ class Delivery:
     """Sends entries. `pump` never waits; `finish` waits until all is done.
 
     summary: counts what was stored and rejected.
-    on_rejected: told of each call in which values were rejected.
+    on_rejected: called for each call with rejected values.
     writers: calls at once; fewer for a while after the service has throttled one.
     """
 
@@ -71,7 +71,7 @@ class Delivery:
         self._acknowledged_at = time.monotonic()
         self._calls: dict[Future[Outcome], list[Entry]] = {}
         self._pool = ThreadPoolExecutor(writers + 1, "writer")
-        # The way to the table is found while the weather is fetched.
+        # Endpoint discovery runs while the weather is fetched.
         self._preparing = self._pool.submit(destination.prepare)
         self.failure: IngestError | None = None
 
@@ -81,7 +81,7 @@ class Delivery:
             self._fresh.extend(entries)
 
     def pump(self, *, all_fetched: bool = False) -> None:
-        """Take what has been answered, and send what there is to send, without waiting.
+        """Process the answers, and send what is waiting, without blocking.
 
         all_fetched: send calls that are not full, too.
         """
@@ -107,7 +107,7 @@ class Delivery:
             self._fail(self._deadline.error(f"while {doing}"), ())
 
     def close(self) -> None:
-        """Leave what is still under way to itself."""
+        """Abandon the calls that are still in flight."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _write(self, batch: Sequence[Entry]) -> Outcome:
@@ -176,7 +176,7 @@ class Delivery:
         return series is not None and not series.isdisjoint(entry.observation.values)
 
     def _no_longer_under_way(self, entries: Sequence[Entry]) -> None:
-        """Nothing of these is under way any more."""
+        """These entries are no longer in flight."""
         for entry in entries:
             series = self._unacknowledged[entry.observation.series]
             series.difference_update(entry.observation.values)
@@ -219,7 +219,7 @@ class Delivery:
         self._on_rejected(outcome)
 
     def _fail(self, failure: IngestError, batch: Sequence[Entry]) -> None:
-        """Nothing more is sent in this run; what is pending stays so."""
+        """Send nothing more in this run; pending entries stay pending."""
         self.failure = self.failure or failure
         if batch:
             self._journal.note_failure(batch, self._log.redact(str(failure)))
@@ -228,9 +228,8 @@ class Delivery:
         self._fresh.clear()
 
     def _may_try_again(self) -> bool:
-        """Whether to wait for a service that throttles. One that takes some calls is busy; one
-        that takes none is out of order, and a run that can leave its observations in the journal
-        had better end soon."""
+        """Whether to wait for a service that throttles. One that accepts some calls is busy. One
+        that accepts none has a fault: a run whose observations are in the journal should end."""
         if self.failure or self._deadline.passed():
             return False
         if self._journal.count_unsaved():

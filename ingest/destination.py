@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One measure of one observation that the service will never take as it is.
+    """One measure of one observation that the service will never accept as it is.
 
     observation: the object that was given to `write`, not one that equals it.
     reason: the service's own words, on one line.
@@ -43,7 +43,7 @@ class Outcome:
     """What became of the observations of one `write`.
 
     stored: values that the service confirmed.
-    rejected: values that it refused, in the order in which they were sent.
+    rejected: values that it rejected, in the order they were sent.
     failure: why the rest is where it was. It may be written again, and what was stored with it.
     """
 

@@ -17,7 +17,7 @@ from ingest.reporting.summary import Summary
 COMMIT_AT = 100
 COMMIT_AFTER_S = 0.1
 
-# Observations that may wait in memory for the writer before no more are fetched.
+# When so many observations wait in memory for the writer, fetching pauses.
 MOST_IN_MEMORY = 5_000
 
 
@@ -46,7 +46,7 @@ class Pipeline:
         self._many = False
 
     def run(self, places: Places, calls_per_minute: int) -> None:
-        """Fetch all places, those longest unseen first, and hand on what comes."""
+        """Fetch all places, those that have waited longest first, and enqueue what arrives."""
         self._many = len(places) > 1
         if warning := small_plan(len(places), calls_per_minute, self._client.deadline.seconds):
             self._log.warning("%s", warning)
@@ -70,7 +70,7 @@ class Pipeline:
         self._commit()
 
     def _in_turn(self, places: Places) -> Iterator[Place]:
-        """Those longest unseen first, so that a list too long for one run is served in turn."""
+        """Those that have waited longest first: a list too long for one run is fetched in turn."""
         if not self._many:
             return iter(places)
         polled, now_ms = self._journal.last_polled(places.names), self._now_ms()
@@ -104,7 +104,7 @@ class Pipeline:
             self._commit()
 
     def _commit(self) -> None:
-        """What is new is in the journal before it is handed on."""
+        """Journal what is new, then pass it on to the delivery."""
         now_ms, polled = self._now_ms(), self._polled
         if self._uncommitted:
             entries = self._journal.enqueue(self._uncommitted, now_ms)

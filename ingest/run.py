@@ -42,7 +42,7 @@ def run(
     observer: Observer,
     now_ms: Clock = epoch_ms,
 ) -> Summary:
-    """Fetch every place, journal what is new, deliver what is pending.
+    """Fetch every place, journal what is new, deliver all that is pending.
 
     Never raises: what went wrong is in the log, and in the summary's status.
     """
@@ -129,7 +129,7 @@ def _failures_said(observer: Observer, summary: Summary) -> Iterator[None]:
 def _one_at_a_time(
     journal: Path | None, observer: Observer, summary: Summary, now_ms: Clock
 ) -> Iterator[None]:
-    """Hold the journal's lock. If there can be none, the run goes on without.
+    """Hold the journal's lock; without one if the file system has no locks.
 
     Raises LockedError if another run holds it.
     """
@@ -188,7 +188,7 @@ def _end(
     summary.pending = journal.count_pending()
     if lost := journal.count_unsaved():
         observer.log.error("Lost, because there is no usable journal: %d observations.", lost)
-    # For a day: cron mails each warning, and `check` goes on to say it.
+    # For a day only, because cron mails each warning; `check` says it for longer.
     for target, count in journal.pending_elsewhere(now_ms - DAY_MS).items():
         observer.log.warning("%d observations wait for a run that writes to %s.", count, target)
     journal.prune(delete_before_ms, summary.fetched)

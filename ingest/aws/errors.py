@@ -56,7 +56,7 @@ _THROTTLED_CODES = {
     "PriorRequestNotComplete",
     "SlowDown",
 }
-# What passes by itself. A refusal (4xx) that is in no table does not: a person has to look.
+# A later run can succeed. After a 4xx that is in no table it cannot: a person has to look.
 _PASSING_CODES = {
     "Conflict",
     "InternalFailure",

@@ -25,10 +25,10 @@ MOST_UNSENT = 1_000
 
 
 class RunJournal:
-    """A `Queue` that goes on without its file, and what else a run keeps in that.
+    """A `Queue` that works on without its file, and what else a run keeps in it.
 
     path: None if the journal is off.
-    on_error: told what is wrong with the file, once for each thing.
+    on_error: called with what is wrong with the file, once for each fault.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class RunJournal:
         return self._ask(lambda _: question(self._queue) if self._queue else otherwise, otherwise)
 
     def _break(self, error: JournalError) -> None:
-        """Go on without the file; with a new one, if it is damaged."""
+        """Continue without the file, or with a new one if it is damaged."""
         self.close()
         self._file = self._queue = None
         if not error.corrupt or not self._path:

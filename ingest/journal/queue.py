@@ -1,4 +1,4 @@
-"""What is to be delivered: a queue in the journal's file, or in memory.
+"""The queue of pending observations: in the journal's file, or in memory.
 
 A run adds what it fetches and is handed the entries back; it reads from the file only what
 earlier runs left there.
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     observation: Observation
 
 
-# Entry number -> what the service refused of it.
+# Entry number -> its rejected values.
 Rejections = Mapping[int, Sequence[Rejection]]
 
 
@@ -51,13 +51,13 @@ class Queue(Protocol):
         """The first entries with a higher number that earlier runs left, oldest first."""
 
     def acknowledge(self, entries: Collection[Entry], rejections: Rejections, now_ms: int) -> None:
-        """Keep what the service has confirmed, and what it has refused.
+        """Keep what the service has stored, and what it has rejected.
 
-        entries: those of which every value was stored or refused.
+        entries: every value of them was stored or rejected.
         """
 
     def note_failure(self, entries: Collection[Entry], reason: str) -> None:
-        """Remember an attempt that brought nothing, and why. They stay pending."""
+        """Remember a failed attempt, and why. The entries stay pending."""
 
     def count_pending(self) -> int:
         """How many are not acknowledged."""
@@ -95,7 +95,7 @@ class MemoryQueue:
         return entries
 
     def take_over(self, entries: Collection[Entry]) -> None:
-        """Keep the entries of a file that is no more, under their numbers."""
+        """Keep the entries of a lost file, under their numbers."""
         self._pending.update((entry.id, entry) for entry in entries)
 
     def backlog(self, after: int, limit: int) -> list[Entry]:  # noqa: ARG002
@@ -117,7 +117,7 @@ class FileQueue:
 
     def __init__(self, file: JournalFile) -> None:
         self._file = file
-        # What has a higher number is of this run.
+        # Higher numbers are of this run.
         self._last_left = file.value("SELECT coalesce(max(id), 0) FROM observation")
 
     def enqueue(self, observations: Sequence[Observation], now_ms: int) -> list[Entry]:
@@ -166,7 +166,7 @@ class FileQueue:
         )
 
     def restore(self, entries: Collection[Entry], last_id: int, now_ms: int) -> None:
-        """Keep the entries of a file that is no more, under their numbers.
+        """Keep the entries of a lost file, under their numbers.
 
         last_id: no other entry gets this number or a lower one.
         """
@@ -204,7 +204,7 @@ class FileQueue:
     def _reject(self, entry: Entry, rejections: Sequence[Rejection], now_ms: int) -> None:
         """Give each refused value a row of its own; the rest of the observation is delivered."""
         db, target = self._file.db, self._file.target
-        # No row if the journal was begun again since the entry was read.
+        # No row if the file was replaced since the entry was read.
         (attempts,) = db.execute(
             "SELECT attempts + 1 FROM observation WHERE id = ?", (entry.id,)
         ).fetchone() or (1,)

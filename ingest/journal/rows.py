@@ -86,7 +86,7 @@ def observation_of(row: tuple[Any, ...]) -> Observation:
         raise UnreadableRowError(f"row {number} is not an observation")
     values = load_object(text, f"row {number}")
     if not (values.keys() <= MEASURES.keys() and {*map(type, values.values())} <= {str}):
-        raise UnreadableRowError(f"row {number} holds {text[:40]!r}, which are no measures")
+        raise UnreadableRowError(f"row {number} has {text[:40]!r} instead of measures")
     return Observation(
         Place(place, (), coordinates=(latitude, longitude) if latitude else ()),
         city,
@@ -106,5 +106,5 @@ def load_object(text: str, where: str) -> dict[str, Any]:
     with suppress(ValueError, TypeError):
         found = json.loads(text)
     if not isinstance(found, dict):
-        raise UnreadableRowError(f"{where} holds {str(text)[:40]!r}, which is no JSON object")
+        raise UnreadableRowError(f"{where} has {str(text)[:40]!r} instead of a JSON object")
     return found

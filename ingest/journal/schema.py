@@ -182,7 +182,7 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 def _read_only_uri(path: Path) -> str:
     """SQLite makes -wal and -shm files for a reader, too, unless it is told that the file is
-    immutable (as good as true while no writer has begun a -wal) or the -shm read-only."""
+    immutable (as good as true while no writer has made a -wal) or the -shm read-only."""
     wal, shm = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
     uri = f"{path.absolute().as_uri()}?mode=ro"
     if not wal.exists() or not wal.stat().st_size:

@@ -22,7 +22,7 @@ class Rate(Protocol):
 
 
 class Unlimited:
-    """No limit: for one place, or a plan that has none."""
+    """No limit."""
 
     def reserve(self) -> bool:
         return True
@@ -37,7 +37,7 @@ class RateLimit:
     now_ms: a clock that does not jump within the run, epoch milliseconds.
     recent: epoch second -> calls that earlier runs made in it.
     keep: called with all that counts before any call is made that is not in it yet, so that the
-        next run knows of it whatever becomes of this one.
+        next run knows them even if this one is killed.
     chunk: calls to record at a time, at most.
     """
 

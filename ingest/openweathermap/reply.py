@@ -51,7 +51,7 @@ def parse_reply(
     values = dict(_values(reply, measures))
     if not values:
         fields = ", ".join(FIELDS[name] for name in measures)
-        raise ReplyError(f"the reply has none of the measures asked for ({fields})")
+        raise ReplyError(f"the reply has none of the configured measures ({fields})")
     return Observation(
         place,
         city,
@@ -202,7 +202,7 @@ def _observed_s(reply: dict[str, Any]) -> int:
         raise ReplyError("dt, the time of the observation, is missing")
     seconds = _number(observed, "dt")
     if seconds is None or seconds != int(seconds) or not 0 < seconds <= MAX_EPOCH_S:
-        raise ReplyError(f"dt is {_shown(observed)}, which is no time in epoch seconds")
+        raise ReplyError(f"dt is {_shown(observed)}; a time in epoch seconds was expected")
     return int(seconds)
 
 
@@ -212,12 +212,12 @@ def _city_id(reply: dict[str, Any]) -> int:
         return 0
     number = _number(value, "id")
     if number is None or number != int(number) or not 0 <= number <= MAX_CITY_ID:
-        raise ReplyError(f"id is {_shown(value)}, which is no city id")
+        raise ReplyError(f"id is {_shown(value)}; a city id was expected")
     return int(number)
 
 
 def _utc_offset_s(reply: dict[str, Any]) -> int | None:
-    # No record holds it, so an odd value is no reason to lose the weather.
+    # It is in no record, so an odd value must not cost the weather.
     offset = reply.get("timezone")
     return offset if type(offset) is int and abs(offset) < DAY_S else None
 

@@ -49,10 +49,10 @@ class Request:
 class Verdict(Enum):
     """What follows an attempt that failed."""
 
-    FAIL = auto()  # nothing: the place has failed
+    FAIL = auto()  # the place has failed
     BACK_OFF = auto()  # another attempt, after a pause of its own
     STAND_STILL = auto()  # the account is blocked: a pause for all, then this place first
-    REPEAT = auto()  # it was under way when the block was noticed, and goes on with the others
+    REPEAT = auto()  # it was in flight then, and is asked for again with the others
 
 
 R = TypeVar("R", bound=Request)
@@ -125,7 +125,7 @@ class Retries(Generic[R]):
         """Decide what follows, and keep the request if there is another attempt.
 
         remaining_s: until the run's deadline.
-        others: there are more places to ask for, besides those that are kept here.
+        others: there are more places to ask for than those kept here.
 
         Returns the verdict, and the seconds of its pause.
         """

@@ -23,7 +23,7 @@ def _parse(text: str, path: Path) -> tuple[dict[str, str], list[str]]:
     from dotenv import dotenv_values
     from dotenv.parser import parse_stream
 
-    # dotenv_values warns of such a line and goes on without it: a setting would be lost.
+    # dotenv_values only warns of such a line: a setting would be lost.
     bad = [
         f"{path}, line {binding.original.line}: write NAME=value."
         for binding in parse_stream(io.StringIO(text))

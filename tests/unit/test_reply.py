@@ -349,9 +349,9 @@ ERRORS = {
     "dt NaN": (LONDON, with_literal("dt", "NaN"), "dt is nan"),
     "dt 1e999": (LONDON, with_literal("dt", "1e999"), "dt is inf"),
     "dt a huge int": (LONDON, with_literal("dt", "9" * 400), "dt is 9999"),
-    "main missing": (LONDON, reply(main=LEFT_OUT), "none of the measures asked for (main.temp"),
-    "main null": (LONDON, reply(main=None), "none of the measures asked for (main.temp"),
-    "main empty": (LONDON, reply(main={}), "none of the measures asked for (main.temp"),
+    "main missing": (LONDON, reply(main=LEFT_OUT), "none of the configured measures (main.temp"),
+    "main null": (LONDON, reply(main=None), "none of the configured measures (main.temp"),
+    "main empty": (LONDON, reply(main={}), "none of the configured measures (main.temp"),
     "main a list": (LONDON, reply(main=[1]), "main is a list"),
     "main a string": (LONDON, reply(main="cold"), "main is a string ('cold')"),
     "a string for a number": (LONDON, reply(main__temp="11.5"), "main.temp is a string ('11.5')"),
@@ -414,7 +414,7 @@ ON_DEMAND_ERRORS = {
     "all not finite": (
         with_literal("wind__gust", "NaN"),
         "WindGust",
-        "none of the measures asked for (wind.gust)",
+        "none of the configured measures (wind.gust)",
     ),
 }
 
