@@ -410,7 +410,7 @@ ON_DEMAND_ERRORS = {
     ),
     "sunrise a string": (reply(sys__sunrise="6:00"), "Sunrise", "sys.sunrise is a string"),
     "rain a number": (reply(rain=3), "Rain1h", "rain is a number (3)"),
-    "polar night alone": (reply(sys__sunrise=0), "Sunrise", "asked for (sys.sunrise)"),
+    "polar night alone": (reply(sys__sunrise=0), "Sunrise", "configured measures (sys.sunrise)"),
     "all not finite": (
         with_literal("wind__gust", "NaN"),
         "WindGust",
