@@ -81,6 +81,15 @@ def query(path: Path, sql: str, *values: object) -> list[Any]:
         return db.execute(sql, values).fetchall()
 
 
+def query_plans(file: JournalFile, act: Callable[[], object]) -> list[str]:
+    """SQLite's plan, line by line, for each statement that `act` runs on the file."""
+    statements: list[str] = []
+    file.db.set_trace_callback(statements.append)
+    act()
+    file.db.set_trace_callback(None)
+    return [row[3] for sql in statements for row in file.rows(f"EXPLAIN QUERY PLAN {sql}")]
+
+
 def states(path: Path) -> dict[str, int]:
     """state -> how many rows; checks the file's integrity on the way."""
     with opened(path) as db:

@@ -30,6 +30,7 @@ from tests.support.journals import (
     observed,
     opened,
     query,
+    query_plans,
     rejection,
     series,
     states,
@@ -391,11 +392,7 @@ def test_a_failing_commit_leaves_nothing_half_done(durable: Queue, path: Path) -
     assert len(durable.enqueue([observed()], T0_MS)) == 1
 
 
-def test_reading_the_backlog_needs_an_index_alone(durable: Queue, path: Path) -> None:
-    durable.enqueue([observed()], T0_MS)
-    with opened(path) as db:
-        plan = db.execute(
-            "EXPLAIN QUERY PLAN SELECT id FROM observation WHERE state = 'pending' "
-            "AND target = 'a' AND id > 5 AND id <= 9 ORDER BY id LIMIT 5"
-        ).fetchall()
-    assert [row[3].partition("INDEX ")[2].split()[0] for row in plan] == ["observation_pending"]
+def test_reading_the_backlog_needs_an_index_alone(file: JournalFile) -> None:
+    queue = FileQueue(file)
+    (line,) = query_plans(file, lambda: queue.backlog(5, 5))
+    assert line.startswith("SEARCH observation USING INDEX observation_pending (target=?")
