@@ -9,7 +9,7 @@ from commands.terminal import wrap
 from ingest.errors import Status, UsageError
 from ingest.reporting.logs import start_logging
 
-VERSION = "0.1.0"  # as in pyproject.toml
+VERSION = "0.1.0"
 
 # Each is commands/NAME.py or commands/NAME/, with make_parser() and
 # main(words, options before the command) -> exit status.

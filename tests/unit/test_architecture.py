@@ -1,10 +1,13 @@
 """What imports what: the layout's promise that imports point one way."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+from commands.command_line import VERSION
 from tests.conftest import ROOT, Program
 
 # From the bottom up, in the order in which an observation travels upwards: a module imports from
@@ -132,6 +135,28 @@ def test_at_the_top_stand_only_the_names_that_users_were_promised() -> None:
         "secrets.py",
         "timestream_writer.py",
     }
+
+
+def test_nothing_promises_a_package_that_pip_could_install() -> None:
+    """The program is started from its folder."""
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert set(tables) == {"tool"}
+    assert not [name for name in ("setup.py", "setup.cfg") if (ROOT / name).exists()]
+
+
+def test_the_version_is_a_number_in_one_file() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
+    named = [path for path in PRODUCTION.values() if f'"{VERSION}"' in path.read_text("utf-8")]
+    assert named == [ROOT / "commands" / "command_line.py"]
+
+
+def test_the_oldest_python_is_the_same_for_the_set_up_and_for_the_checks() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    oldest = tools["mypy"]["python_version"]
+    assert tools["ruff"]["target-version"] == f"py{oldest.replace('.', '')}"
+    for name in ("Makefile", "README.md"):
+        assert f"Python {oldest} or newer" in (ROOT / name).read_text(encoding="utf-8")
+    assert f"sys.version_info < ({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text()
 
 
 TIMESTREAM_WORDS = (
