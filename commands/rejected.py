@@ -11,7 +11,6 @@ from itertools import groupby
 
 from commands import terminal
 from commands.command_line import add_place_option, command_parser
-from commands.terminal import plural
 from ingest.deadline import epoch_ms
 from ingest.errors import SettingsError, Status, UsageError
 from ingest.journal.rejected import RejectedEntry, discard, rejected, retry
@@ -19,6 +18,7 @@ from ingest.journal.run_lock import RunLock
 from ingest.journal.schema import JournalFile
 from ingest.observation import MEASURES, iso_time
 from ingest.reporting.redaction import one_line
+from ingest.reporting.text import plural
 from ingest.settings import read_sources
 
 _DESCRIPTION = """\

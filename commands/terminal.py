@@ -89,11 +89,6 @@ def styled(text: str, style: str) -> str:
     return f"\x1b[{style}m{text}\x1b[0m" if text and supports_color() else text
 
 
-def plural(count: int, noun: str) -> str:
-    """1 record, 2 records"""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def span(seconds: float) -> str:
     """A duration in its largest unit that gives at least 2: 90 s, 12 min, 26 h, 3 d."""
     for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):

@@ -15,6 +15,7 @@ from ingest.journal.fallback import RunJournal
 from ingest.journal.queue import Entry
 from ingest.reporting.logs import RunLog
 from ingest.reporting.summary import Summary
+from ingest.reporting.text import plural
 
 # Entries read from the backlog at a time.
 PAGE = 500
@@ -245,9 +246,9 @@ class Delivery:
         self._no_longer_under_way(batch)
         self._waiting = deque(sorted([*batch, *self._waiting], key=lambda entry: entry.id))
         self._log.info(
-            "%s throttles writes: now %d calls at once.",
+            "%s throttles writes: now %s at once.",
             self._destination.service,
-            self._at_once,
+            plural(self._at_once, "call"),
         )
 
     def _acknowledge(self) -> None:

@@ -28,6 +28,7 @@ from ingest.reporting.logs import RunLog
 from ingest.reporting.observer import Observer, report_error
 from ingest.reporting.rejections import describe_rejections
 from ingest.reporting.summary import Summary
+from ingest.reporting.text import plural
 from ingest.settings import DECLARED, Settings
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -187,10 +188,12 @@ def _end(
     """Count what is left, and leave the journal in order."""
     summary.pending = journal.count_pending()
     if lost := journal.count_unsaved():
-        observer.log.error("Lost, because there is no usable journal: %d observations.", lost)
+        observations = plural(lost, "observation")
+        observer.log.error("Lost, because there is no usable journal: %s.", observations)
     # For a day only, because cron mails each warning; `check` says it for longer.
     for target, count in journal.pending_elsewhere(now_ms - DAY_MS).items():
-        observer.log.warning("%d observations wait for a run that writes to %s.", count, target)
+        wait = plural(count, "observation waits", "observations wait")
+        observer.log.warning("%s for a run that writes to %s.", wait, target)
     journal.prune(delete_before_ms, summary.fetched)
     counts = json.dumps(summary.as_dict(failures=False))
     journal.end_run(int(summary.status), counts, now_ms)

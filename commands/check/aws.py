@@ -8,11 +8,12 @@ from commands.aws import ABSENT, Account, Retention
 from commands.check.findings import FAILED, NETWORK, OK, UNKNOWN, WARNING, Finding, NeedError
 from commands.check.known import Known
 from commands.check.local import journal_facts
-from commands.terminal import ago, plural
+from commands.terminal import ago
 from ingest.aws.errors import code_of
 from ingest.aws.session import Aws
 from ingest.deadline import epoch_ms
 from ingest.errors import AccessError, DeliveryError, IngestError, Status
+from ingest.reporting.text import plural
 from ingest.settings import DECLARED
 from ingest.settings.secret import fetch_secret
 from timestream_writer import REGION_HELP, REGIONS, ClosedAccountError

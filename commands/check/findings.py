@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from commands import terminal
 from ingest.errors import IngestError, Status, most_urgent
+from ingest.reporting.text import plural
 
 # The longest name is DescribeEndpoints.
 NAME_WIDTH = 17
@@ -89,7 +90,7 @@ def _total(found: Sequence[Finding], status: Status) -> str:
     marks = [finding.mark for finding in found]
     counts = f"{marks.count(OK)} ok"
     if warnings := marks.count(WARNING):
-        counts += f", {terminal.plural(warnings, 'warning')}"
+        counts += f", {plural(warnings, 'warning')}"
     if unknown := marks.count(UNKNOWN):
         counts += f", {unknown} not checked"
     if not status:

@@ -14,7 +14,7 @@ from commands import crontab
 from commands.check.findings import FAILED, OK, UNKNOWN, WARNING, Finding, NeedError, failed_by
 from commands.check.known import Known
 from commands.command_line import COMMANDS
-from commands.terminal import ago, plural, span
+from commands.terminal import ago, span
 from ingest.deadline import Task
 from ingest.errors import IngestError, JournalError, SettingsError, Status
 from ingest.journal import history
@@ -23,6 +23,7 @@ from ingest.journal.queue import FileQueue
 from ingest.journal.rejected import rejected as rejected_entries
 from ingest.journal.run_lock import holder, lock_path
 from ingest.journal.schema import JournalFile
+from ingest.reporting.text import plural
 from ingest.settings import DECLARED, HOME, PROGRAM
 from timestream_writer import target_of
 

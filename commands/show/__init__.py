@@ -15,11 +15,12 @@ from commands.command_line import add_place_option, command_parser
 from commands.show.from_journal import from_journal
 from commands.show.readings import HOUR_MS, Shown, as_dict
 from commands.show.screen import print_screen
-from commands.terminal import plural, print_json, print_lines
+from commands.terminal import print_json, print_lines
 from ingest.deadline import epoch_ms
 from ingest.errors import Status, UsageError
 from ingest.observation import MEASURES, UNITS, iso_time
 from ingest.reporting.logs import start_logging
+from ingest.reporting.text import plural
 from ingest.settings import read_sources
 
 _DESCRIPTION = """\

@@ -9,7 +9,7 @@ from commands.show.from_journal import open_if_any, readings_of
 from commands.show.from_timestream import Table
 from commands.show.readings import Reading, last_hours
 from commands.show.timestream_query import dimensions_of
-from commands.terminal import plural, print_json, print_lines
+from commands.terminal import print_json, print_lines
 from ingest.errors import SettingsError, Status
 from ingest.journal import history
 from ingest.journal.history import Kept
@@ -17,6 +17,7 @@ from ingest.journal.rejected import RejectedEntry, rejected
 from ingest.observation import iso_time
 from ingest.reporting.logs import RunLog
 from ingest.reporting.redaction import one_line
+from ingest.reporting.text import plural
 from ingest.settings import Sources
 from timestream_writer import target_of
 

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 from commands.show.readings import Reading, Shown, latest_of
-from commands.terminal import plural
 from ingest.errors import SettingsError
 from ingest.journal import history
 from ingest.journal.history import Kept
@@ -14,6 +13,7 @@ from ingest.journal.rejected import RejectedEntry
 from ingest.journal.schema import JournalFile
 from ingest.places import place_key
 from ingest.reporting.redaction import one_line
+from ingest.reporting.text import plural
 from ingest.settings import Sources
 
 

@@ -7,12 +7,13 @@ from typing import Any
 from commands.show.from_journal import open_if_any
 from commands.show.readings import Reading, Shown, latest_of
 from commands.show.timestream_query import Dimensions, dimensions_of, readings_of_page, sql
-from commands.terminal import interruptible, plural, progress
+from commands.terminal import interruptible, progress
 from ingest.aws.session import Aws
 from ingest.deadline import Deadline, Task
 from ingest.errors import DeliveryError
 from ingest.journal import history
 from ingest.reporting.logs import RunLog
+from ingest.reporting.text import plural
 from ingest.settings import Sources, load
 from ingest.settings.secret import fetch_secret
 from timestream_writer import timestream_error

@@ -5,12 +5,13 @@ from itertools import groupby
 from ingest.destination import Destination, Outcome, Rejection
 from ingest.observation import describe_value
 from ingest.reporting.redaction import one_line
+from ingest.reporting.text import plural
 
 
 def describe_rejections(outcome: Outcome, destination: Destination) -> str:
     """One line for each value, and the advice below those that share it."""
     total = outcome.stored + len(outcome.rejected)
-    count = f"{len(outcome.rejected)} of {total} record{'s'[: total != 1]}"
+    count = f"{len(outcome.rejected)} of {plural(total, 'record')}"
     lines = [
         f"{destination.service} rejected {count} for {destination.name} ({outcome.stored} stored):"
     ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ingest.errors import IngestError, Status, most_urgent
 from ingest.reporting.redaction import one_line
+from ingest.reporting.text import plural
 
 # How many places a group of failures names.
 NAMED = 3
@@ -92,16 +93,16 @@ class Summary:
 
     def __str__(self) -> str:
         return (
-            f"{self.fetched} of {self.places} place{'s'[: self.places != 1]} fetched "
-            f"({self.unchanged} unchanged), {self.stored} record{'s'[: self.stored != 1]} stored, "
-            f"{self.rejected} rejected, {self.pending} observation{'s'[: self.pending != 1]} "
-            f"pending, {self.seconds:.2f} s"
+            f"{self.fetched} of {plural(self.places, 'place')} fetched "
+            f"({self.unchanged} unchanged), {plural(self.stored, 'record')} stored, "
+            f"{self.rejected} rejected, {plural(self.pending, 'observation')} pending, "
+            f"{self.seconds:.2f} s"
         )
 
 
 def _counted(kind: str, group: Group) -> str:
     """10 time-outs (first: Paris,FR); 2 not found (Atlantis,XX; Nowhere,XX)."""
-    plural = _PLURALS.get(kind, kind) if group.count > 1 else kind
+    count = plural(group.count, kind, _PLURALS.get(kind, kind))
     if group.count <= len(group.names):
-        return f"{group.count} {plural} ({'; '.join(group.names)})"
-    return f"{group.count} {plural} (first: {group.names[0]})"
+        return f"{count} ({'; '.join(group.names)})"
+    return f"{count} (first: {group.names[0]})"

@@ -289,7 +289,7 @@ def test_without_a_journal_what_cannot_be_delivered_is_counted_as_lost(
     aws.plan.always("WriteRecords", aws_error("ServiceQuotaExceededException", "No.", 402))
     run = program.run(env={"WEATHER_JOURNAL": "/dev/null/journal"})
     assert run.returncode == Status.IOERR
-    assert "Lost, because there is no usable journal: 1 observations." in run.stderr
+    assert "Lost, because there is no usable journal: 1 observation." in run.stderr
     # Its lock and its file, once each.
     assert run.stderr.count("Let this user write to its folder") == 2
     assert_clean(run)

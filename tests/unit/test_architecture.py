@@ -13,7 +13,7 @@ from tests.conftest import ROOT, Program
 # From the bottom up, in the order in which an observation travels upwards: a module imports from
 # lower rows, at its top or within a function. A new module needs its row: the lowest that fits.
 LAYERS = (
-    "ingest ingest.errors ingest.reporting ingest.reporting.redaction",
+    "ingest ingest.errors ingest.reporting ingest.reporting.redaction ingest.reporting.text",
     "ingest.places ingest.deadline",
     "ingest.observation",
     "ingest.reporting.logs ingest.reporting.summary",
