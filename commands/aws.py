@@ -33,7 +33,7 @@ class Account:
 
     def identity(self) -> tuple[str, str]:
         """The account's number, and the ARN of whoever the credentials belong to."""
-        answer = self.ask("sts:GetCallerIdentity", "Asking STS who this is")
+        answer = self.ask("sts:GetCallerIdentity", "Asking STS whose credentials these are")
         return member(answer, "Account"), member(answer, "Arn")
 
     def ask(self, action: str, doing: str, tolerated: str = "", **parameters: Any) -> Any:  # noqa: ANN401
@@ -72,7 +72,7 @@ class Account:
 def member(answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  (botocore's answers)
     """Raises DeliveryError if it is missing: botocore parses a truncated body as empty."""
     if not answer.get(name):
-        raise DeliveryError(f"AWS's answer broke off: it has no {name}. Try again.")
+        raise DeliveryError(f"AWS's answer is incomplete: it has no {name}.", "Try again.")
     return answer[name]
 
 

@@ -14,12 +14,12 @@ VERSION = "0.1.0"
 # Each is commands/NAME.py or commands/NAME/, with make_parser() and
 # main(words, options before the command) -> exit status.
 COMMANDS = {
-    "show": "show what the journal or the table holds: readings, trends, plots",
-    "setup": "make secret, database and table; print policy and crontab line",
-    "check": "go through everything a run needs, and say what to do",
-    "rejected": "list the records that were refused, put them back, or drop them",
-    "completion": "print a script that completes all this in bash or zsh",
-    "demo": "show the whole job on services started on this machine",
+    "show": "show readings of the journal or the table, with trends and plots",
+    "setup": "create secret, database and table; print policy and crontab line",
+    "check": "check everything that a run needs, and say what to do next",
+    "rejected": "list rejected records, put them back, or discard them",
+    "completion": "print a script that completes commands in bash or zsh",
+    "demo": "run the whole job against services on this machine",
 }
 
 EXAMPLES = """\
@@ -29,11 +29,11 @@ examples:
   ingest_weather.py --dry-run
       Fetch and print the records; write nothing.
   ingest_weather.py -v --place Paris,FR --place 35.68,139.69
-      One run of other places, each step logged.
+      One run for other places; every step is logged.
   ingest_weather.py --place @places.txt --json
-      The places of a file, and the summary for a program.
+      The places in a file; the summary as JSON.
   ingest_weather.py --env-file /etc/weather.env check
-      Everything a run needs, with the settings of another file."""
+      Check everything that a run needs, with the settings in another file."""
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -44,7 +44,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         nargs="?",
         choices=list(COMMANDS),
         metavar="COMMAND",
-        help="none: one run; else one of those below (see COMMAND --help)",
+        help="one of the commands below (see COMMAND --help); without it: one run",
     )
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser.parse_args(words)
@@ -57,17 +57,17 @@ def make_parser() -> argparse.ArgumentParser:
         "",
         "Fetch current weather from OpenWeatherMap and write it to Amazon Timestream.",
         f"commands:\n{commands}\n\n{EXAMPLES}\n\nexit statuses:\n{statuses()}\n\n"
-        "Settings are described in config.example.env.",
+        "config.example.env describes the settings.",
     )
     parser.add_argument(
-        "--env-file", type=Path, metavar="FILE", help="settings; default: .env beside the program"
+        "--env-file", type=Path, metavar="FILE", help="settings; default: .env next to the program"
     )
     parser.add_argument("--version", action="version", version=VERSION)
     talk = parser.add_mutually_exclusive_group()
     talk.add_argument("-v", "--verbose", action="store_true", help="log every step")
     talk.add_argument("-q", "--quiet", action="store_true", help="log errors only")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
-    add_place_option(parser, "this place instead of WEATHER_PLACES")
+    add_place_option(parser, "use this place instead of WEATHER_PLACES")
     parser.add_argument(
         "--dry-run", action="store_true", help="fetch and print the records, write nothing"
     )
@@ -103,7 +103,7 @@ def add_place_option(parser: argparse._ActionsContainer, does: str) -> None:
 
 def _place(text: str) -> str:
     if not text.strip(" \t\r\n;"):  # it would count as the default
-        raise argparse.ArgumentTypeError(f"{text!r} names no place")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a place")
     return text
 
 

@@ -13,31 +13,30 @@ from ingest.errors import Status
 from ingest.settings import PROGRAM
 
 _DESCRIPTION = """\
-Print a script that completes commands, options and their values where the
-first word of a line is ingest_weather.py. To have that word for a program that
-is started as .venv/bin/python ingest_weather.py, give it a function, too."""
+Print a script that completes commands, options and their values on lines that
+begin with ingest_weather.py. If you start the program with the Python of .venv,
+also define a shell function with this name, as in the examples."""
 
 # A function, not an alias: zsh completes an alias as the command that it stands for.
 _EPILOG = """\
 examples:
-  bash, once, for each new shell:
+  bash: do this once; it works in each new shell:
       {command} completion bash > ~/.ingest_weather.bash
       cat >> ~/.bashrc <<'END'
       ingest_weather.py() {{ {command} "$@"; }}
       . ~/.ingest_weather.bash
       END
-  zsh, once, with ~/.zfunc in fpath before compinit:
+  zsh: do this once; ~/.zfunc must be in fpath before compinit runs:
       {command} completion zsh > ~/.zfunc/_ingest_weather.py
       cat >> ~/.zshrc <<'END'
       ingest_weather.py() {{ {command} "$@"; }}
-      END
-"""
+      END"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     epilog = _EPILOG.format(command=shlex.join((sys.executable, str(PROGRAM))))
     parser = command_line.command_parser("completion", _DESCRIPTION, epilog)
-    parser.add_argument("shell", choices=("bash", "zsh"), help="the shell to print it for")
+    parser.add_argument("shell", choices=("bash", "zsh"), help="your shell")
     return parser
 
 

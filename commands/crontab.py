@@ -72,7 +72,7 @@ def run_line(when: str, script: Path, env_file: Path | None) -> str:
     if env_file:
         words += ["--env-file", os.path.abspath(env_file)]
     if not sys.executable or not all(word.isprintable() for word in words):
-        raise SettingsError("The paths of this program cannot be written into a crontab.")
+        raise SettingsError("A crontab cannot hold this path.", "Use paths without line breaks.")
     return f"{when} {' '.join(map(_quoted, words))} {MARK}"
 
 
@@ -110,11 +110,11 @@ def install(found: Found, line: str, replaced: Collection[int]) -> None:
     lines.insert(min(replaced, default=len(lines)), line.encode() + b"\n")
     done = _crontab("-", given=b"".join(lines))
     if done.returncode:
-        raise SettingsError(f"crontab refused the line: {_said(done)}.")
+        raise SettingsError(f"crontab did not install the line: {_said(done)}.")
 
 
 def _said(done: "subprocess.CompletedProcess[bytes]") -> str:
-    return done.stderr.decode(errors="replace").strip() or "it says nothing"
+    return done.stderr.decode(errors="replace").strip() or "it printed no message"
 
 
 def _crontab(argument: str, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
@@ -129,8 +129,9 @@ def _crontab(argument: str, given: bytes = b"") -> "subprocess.CompletedProcess[
         )
     except FileNotFoundError:
         raise SettingsError(
-            "There is no crontab program here: install cron (Debian: apt-get install cron; Fedora: "
-            "dnf install cronie), or give the line below to whatever starts jobs on this machine."
+            "This machine has no crontab program.",
+            "Install cron (Debian: apt-get install cron; Fedora: dnf install cronie), or use the "
+            "line below in another scheduler.",
         ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SettingsError(f"The crontab program cannot be used: {error}.") from error
+        raise SettingsError(f"The crontab program does not work: {error}.") from error

@@ -29,19 +29,18 @@ KEY = "a-key-that-only-the-demo-knows"
 
 _DESCRIPTION = """\
 Run the whole job against an AWS and an OpenWeatherMap on this machine: one run
-with its records, and one with a rejected record. Nothing leaves the machine,
-nothing stays on it, and your own settings are not read."""
+that stores its records, and one with a rejected record. Nothing is sent to
+other machines, no file is left behind, and your own settings are not read."""
 
 _EPILOG = """\
 examples:
   make demo
-      Install what it needs into .venv, and show it.
+      Install the packages that it needs into .venv, then run it.
   .venv/bin/python ingest_weather.py demo
-      Show it, with what `make demo` or requirements-dev.txt has installed.
+      Run it with the packages of `make demo` or requirements-dev.txt.
 
-exit status: 0 if all went as it should, the rejection included; 2 if something
-is not installed, which is named; else 70.
-"""
+exit status: 0 if everything worked, including the rejection; 2 if a package is
+missing (the message names it); else 70."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -56,7 +55,8 @@ def main(words: Sequence[str], _overall: argparse.Namespace) -> int:
         from embedded.openweathermap import EmbeddedOpenWeatherMap
     except ImportError as error:
         raise UsageError(
-            f"demo needs {error.name}: run `make demo`, or pip install -r requirements-dev.txt."
+            f"demo needs the package {error.name}, which is not installed.",
+            "Run `make demo`, or pip install -r requirements-dev.txt.",
         ) from error
     with (
         EmbeddedAws() as aws,

@@ -22,9 +22,9 @@ from ingest.reporting.text import plural
 from ingest.settings import read_sources
 
 _DESCRIPTION = """\
-List the records that Timestream refused: what was observed when and where, and
-below those that were refused together the reason, and when that was. They stay
-in the journal, and block no others, until they are put back or dropped."""
+List the records that Timestream rejected. Below records that were rejected
+together are the reason and the time of the rejection. Rejected records stay in
+the journal until you put them back or discard them. They block no others."""
 
 _EPILOG = """\
 examples:
@@ -33,20 +33,20 @@ examples:
   ingest_weather.py rejected --discard --before 2026-11-01
 
 exit statuses: 0; 2 wrong usage; 74 the journal is unusable; 75 a run is under
-way; 78 there is no journal (WEATHER_JOURNAL).
-"""
+way; 78 WEATHER_JOURNAL is off or wrong."""
 
 
 def main(words: Sequence[str], overall: argparse.Namespace) -> int:
     """Returns an exit status. overall: the options before the command."""
     options = make_parser().parse_args(words, overall)
     if options.dry_run:
-        raise UsageError("rejected has no --dry-run: without --retry and --discard it only lists.")
+        raise UsageError("rejected has no --dry-run.", "To list only: ingest_weather.py rejected")
     path = read_sources(os.environ, options.env_file).early("WEATHER_JOURNAL")
     if path is None:
-        raise SettingsError("WEATHER_JOURNAL is off or wrong: without a journal nothing is kept.")
+        what = "There is no journal, because WEATHER_JOURNAL is off or wrong."
+        raise SettingsError(what, "To see which: ingest_weather.py check")
     if not path.exists():
-        print("[]" if options.json else f"There is no journal at {path}: nothing is rejected.")
+        print("[]" if options.json else f"There is no journal at {path} yet.")
         return Status.OK
     with closing(JournalFile(path)) as journal:
         entries = rejected(journal, options.place, options.measure, options.before)
@@ -68,11 +68,10 @@ def _retry(journal: JournalFile, entries: list[RejectedEntry], options: argparse
         counts = asdict(done)
         terminal.print_json({"records": counts.pop("pending"), "action": "put back", **counts})
         return
-    left = "left: Timestream holds another value of each with the highest version there is."
     sentences = (
-        (done.pending, "put back; the next run to their target writes them."),
-        (done.superseded, "dropped: a later value of each has followed."),
-        (done.unbeatable, left),
+        (done.pending, "put back for the next run that writes to the same table."),
+        (done.superseded, "discarded, because a later value was fetched."),
+        (done.unbeatable, "not put back: the table has the highest possible version already."),
     )
     text = " ".join(f"{plural(count, 'record')} {what}" for count, what in sentences if count)
     terminal.print_lines(terminal.wrap(text))
@@ -96,9 +95,9 @@ def _discard(
 
 def _confirmed(records: str) -> bool:
     if not sys.stdin.isatty():
-        raise UsageError("There is nobody to ask: say --yes to discard without asking.")
+        raise UsageError("There is no terminal to ask on.", "To discard anyway, add --yes.")
     try:
-        answer = input(f"Discard {records} for good? [y/N] ")
+        answer = input(f"Discard {records} permanently? [y/N] ")
     except EOFError:
         print()
         return False
@@ -116,7 +115,7 @@ def _show(entries: list[RejectedEntry], *, as_json: bool) -> None:
     terminal.print_lines(_lines(entries, name_target=len(targets) > 1))
     by = targets[0] if len(targets) == 1 else f"{len(targets)} tables"
     count = f"{plural(len(entries), 'record')} rejected by {by}."
-    advice = "Fix the cause, then --retry; or --discard them."
+    advice = "Fix the cause and use --retry, or use --discard."
     terminal.print_lines(["", *terminal.wrap(f"{count} {advice}")])
 
 
@@ -145,7 +144,7 @@ def _reason(entry: RejectedEntry, *, name_target: bool) -> str:
     stop = "" if reason.endswith((".", "!", "?")) else "."
     by = f" by {entry.target}" if name_target else ""
     attempt = f", attempt {entry.attempts}" if entry.attempts > 1 else ""
-    return f"{reason}{stop} (Rejected{by} {iso_time(entry.rejected_ms)}{attempt}.)"
+    return f"{reason}{stop} (Rejected{by} at {iso_time(entry.rejected_ms)}{attempt}.)"
 
 
 def _as_dict(entry: RejectedEntry) -> dict[str, object]:
@@ -172,11 +171,11 @@ def _as_dict(entry: RejectedEntry) -> dict[str, object]:
 def make_parser() -> argparse.ArgumentParser:
     parser = command_parser("rejected", _DESCRIPTION, _EPILOG)
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--retry", action="store_true", help="put them back: the next run writes")
-    action.add_argument("--discard", action="store_true", help="drop them for good, after asking")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    action.add_argument("--retry", action="store_true", help="put back: the next run writes them")
+    action.add_argument("--discard", action="store_true", help="delete them permanently")
+    parser.add_argument("--yes", action="store_true", help="discard without a question")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    add_place_option(parser, "only of this place, or city")
+    add_place_option(parser, "only this place or city")
     parser.add_argument(
         "--measure", default="", choices=list(MEASURES), metavar="NAME", help="only this measure"
     )
@@ -194,5 +193,5 @@ def _time_ms(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-11-23") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 2026-11-23") from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

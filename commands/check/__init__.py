@@ -17,58 +17,59 @@ from ingest.reporting.redaction import one_line
 from ingest.settings import read_sources
 
 DESCRIPTION = """\
-Go through everything that a run needs. Each thing is one line: a mark, its
-name, the fact that was measured and, if something is wrong, what to do next.
-All of it is gone through, also after a failure; what depends on something that
-failed says so. Nothing is written: not to AWS, not to the journal, not to the
-crontab. One place's weather is asked for, which counts as one call."""
+Check everything that a run needs. Each check prints a mark, its name, the fact
+that it found and, if something is wrong, what to do next. A failure does not
+stop the other checks; a check that cannot be made says what it needs. Nothing
+is written: not to AWS, not to the journal, not to the crontab. The weather of
+one place is fetched, which counts as one call."""
 
 EPILOG = """\
-what is looked at, in this order:
-  settings      read and complete, and which are set where, without their values
-  credentials   whose they are, by STS
-  secret        it is there, and which settings it holds
-  API key       the current weather of the first configured place, as the proof
-  place         OpenWeatherMap knows that place, and what it takes it for
-  region        Timestream for LiveAnalytics runs there
-  discovery     which cell takes the writes, unless TIMESTREAM_ENDPOINT_URL does
+what is checked, in this order:
+  settings      they are complete and valid; where each is set, without values
+  credentials   the account and user that they belong to, as STS says
+  secret        it exists; which settings it holds
+  API key       OpenWeatherMap accepts it in a request for the first place
+  place         OpenWeatherMap knows that place; its name there
+  region        it has Timestream for LiveAnalytics
+  discovery     the endpoint for writes, unless TIMESTREAM_ENDPOINT_URL is set
   GetSecretValue, DescribeEndpoints, DescribeDatabase, DescribeTable,
   WriteRecords
-                IAM allows it. WriteRecords is tried with a record that no table
-                takes, so that nothing is stored. A run does without the two
-                Describe... of database and table.
-  table         it is there, and ACTIVE
-  retention     the weather's last observation, and the oldest that is pending,
-                are not too old for it
+                IAM allows it. WriteRecords is tested with a record that
+                Timestream always rejects, so nothing is stored. A run does not
+                need DescribeDatabase and DescribeTable.
+  table         it exists and is ACTIVE
+  retention     it is long enough for the latest observation and for the oldest
+                pending one
   journal, pending, rejected, run lock
-                it is sound and has room, what waits in it, who holds the lock
-  clock         within a minute of AWS's and of OpenWeatherMap's
-  cron          this user's crontab runs this very program
-  last runs     how the last ten ended, and how long ago
+                the journal is sound and has room; what is pending or rejected
+                in it; who holds the lock
+  clock         at most a minute from AWS's and OpenWeatherMap's
+  cron          this user's crontab runs this program
+  last runs     how the last ten ended, and when
 
 marks:
-  ok    as it should be
-  warn  a run works, and still you may want to know; does not count as a failure
-  FAIL  a run would fail, or data wait for a decision
+  ok    nothing is wrong
+  warn  a run works, but you may want to know this; not a failure
+  FAIL  a run would fail, or rejected records need a decision
   -     not checked, or not needed
 On a terminal they are coloured ticks and crosses, unless NO_COLOR is set.
 
 --json prints {"checks": [...], "status": N}; each check has name, ok (true,
 false, or null if it was not checked), warning, fact, next_step and status.
 
-Each call may take WEATHER_TIMEOUT_SECONDS, and all of them together
-WEATHER_DEADLINE_SECONDS: a service that hangs does not hang this.
+Each call takes at most WEATHER_TIMEOUT_SECONDS, and all calls together at most
+WEATHER_DEADLINE_SECONDS, so a service that hangs does not block the check.
 
 examples:
   ingest_weather.py check
-      All of it.
+      Check everything.
   ingest_weather.py --env-file /etc/weather.env check
-      With the settings of another file.
+      Check with the settings in another file.
   ingest_weather.py -q check
-      Only what is wrong or doubtful: nothing is printed if all is well. From
-      cron, once a day, it mails what the runs themselves do not notice.
+      Print only warnings and failures. Once a day from cron, this mails what
+      the runs themselves do not notice.
   ingest_weather.py check --json | jq -r '.checks[] | select(.ok == false).fact'
-      The facts of what failed."""
+      Print the facts of what failed."""
 
 
 class Check(NamedTuple):
@@ -154,7 +155,7 @@ def _look(check: Check, known: Known) -> Finding:
 def make_parser() -> argparse.ArgumentParser:
     """The command's own options."""
     usage = "ingest_weather.py [--env-file FILE] [--place PLACE] [-q] check [--json]"
-    epilog = f"{EPILOG}\n\nexit statuses, as of a run that meets the same:\n{statuses()}"
+    epilog = f"{EPILOG}\n\nexit statuses, as of a run with the same problem:\n{statuses()}"
     parser = command_parser("check", DESCRIPTION, epilog, usage)
     parser.add_argument("--json", action="store_true", help="print one JSON object, see below")
     return parser

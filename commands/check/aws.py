@@ -24,8 +24,8 @@ SEE_DATABASE = "timestream:DescribeDatabase"
 SEE_TABLE = "timestream:DescribeTable"
 WRITE = "timestream:WriteRecords"
 
-MAKE_IT = "Make it: ingest_weather.py setup"
-ALLOW_IT = "Allow it to this user or role; the policy: ingest_weather.py setup --print-iam-policy"
+CREATE_IT = "Create it: ingest_weather.py setup"
+ALLOW_IT = "Allow it for this user or role, as in: ingest_weather.py setup --print-iam-policy"
 
 # Errors of a service that looked at the request itself: it had accepted who asks before that.
 REFUSALS = (ABSENT, "Validation", "RejectedRecords")
@@ -55,15 +55,15 @@ def credentials(known: Known) -> Finding:
     try:
         number, arn = known.account.identity()
     except DeliveryError as error:
-        step = "A run does not ask STS: if all below is well, there is nothing to do."
-        return Finding(WARNING, f"whose they are is not known: {error}", step)
+        step = "A run does not ask STS: nothing to do if all else is ok."
+        return Finding(WARNING, f"their account is not known: {error.what}", step)
     return Finding(OK, f"account {number}, {arn}")
 
 
 def secret(known: Known) -> Finding:
     secret_id = known.sources.text("WEATHER_SECRET_ID")
     if not secret_id:
-        return Finding(UNKNOWN, "none is read: WEATHER_SECRET_ID is empty")
+        return Finding(UNKNOWN, "not used: WEATHER_SECRET_ID is empty")
     known.require("credentials")
     try:
         texts = fetch_secret(known.account.aws, secret_id, known.one_call())
@@ -72,7 +72,7 @@ def secret(known: Known) -> Finding:
         if _code(error) != ABSENT:
             raise
         fact = f"there is no secret {secret_id!r} in region {known.region}"
-        step = f"{MAKE_IT} (or check WEATHER_SECRET_ID and AWS_REGION)"
+        step = f"{CREATE_IT} (or check WEATHER_SECRET_ID and AWS_REGION)"
         return Finding(FAILED, fact, step, Status.CONFIG)
     known.replies[READ_VALUE] = texts
     known.sources = known.sources.with_secret(secret_id, texts)
@@ -87,13 +87,13 @@ def secret(known: Known) -> Finding:
 
 def region(known: Known) -> Finding:
     if not known.region:
-        return Finding(FAILED, "none is set", REGION_HELP, Status.CONFIG)
+        return Finding(FAILED, "no region is set", REGION_HELP, Status.CONFIG)
     shown = known.region
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):  # the latter wins
         if where := known.source_of(name):
             shown = f"{known.region} ({name} from {where})"
     if known.region in REGIONS:
-        return Finding(OK, f"{shown}, where Timestream for LiveAnalytics runs")
+        return Finding(OK, f"{shown} has Timestream for LiveAnalytics")
     fact = f"{shown} has no Timestream for LiveAnalytics"
     return Finding(FAILED, fact, REGION_HELP, Status.CONFIG)
 
@@ -102,7 +102,7 @@ def discovery(known: Known) -> Finding:
     known.account.endpoint_url = url = known.sources.text("TIMESTREAM_ENDPOINT_URL")
     if url:
         host = urlsplit(url).netloc
-        return Finding(UNKNOWN, f"skipped: TIMESTREAM_ENDPOINT_URL names {host}")
+        return Finding(UNKNOWN, f"not needed: TIMESTREAM_ENDPOINT_URL is set to {host}")
     started = time.perf_counter()
     reply = known.ask(DISCOVER, "Looking up Timestream's endpoint")
     took_ms = (time.perf_counter() - started) * 1000
@@ -110,7 +110,7 @@ def discovery(known: Known) -> Finding:
         raise reply
     endpoints = reply.get("Endpoints")
     if not endpoints:
-        raise DeliveryError(f"DescribeEndpoints named no endpoint. {NETWORK}")
+        raise DeliveryError("DescribeEndpoints returned no endpoint.", NETWORK)
     return Finding(OK, f"{endpoints[0].get('Address', '?')}, in {took_ms:.0f} ms")
 
 
@@ -135,11 +135,11 @@ def write_records(known: Known) -> Finding:
     doing = f"Writing to {database}.{table}"
     reply = known.ask(WRITE, doing, **names, Records=[IMPOSSIBLE_RECORD])
     if not isinstance(reply, IngestError):
-        fact = f"{WRITE} is allowed, but the refusal that was expected did not come"
-        step = f"Look for a measure called check in the table. {NETWORK}"
+        fact = f"{WRITE} is allowed, but Timestream did not reject the test record"
+        step = "Look in the table for a measure named check, which should not be there."
         return Finding(WARNING, fact, step)
     if _code(reply) in REFUSALS:
-        return Finding(OK, f"{WRITE} is allowed (a record that no table takes was refused)")
+        return Finding(OK, f"{WRITE} is allowed (the test record was rejected, as expected)")
     if isinstance(reply, AccessError):
         return permission(known, WRITE)
     raise reply
@@ -153,7 +153,7 @@ def permission(known: Known, action: str, other: str = "") -> Finding:
     if not isinstance(reply, IngestError) or _code(reply) in REFUSALS:
         return Finding(OK, f"{action} is allowed")
     if not isinstance(reply, AccessError):
-        return Finding(UNKNOWN, f"not tested: {action} got no answer that would tell")
+        return Finding(UNKNOWN, f"not checked: {action} failed for another reason")
     if action in (SEE_DATABASE, SEE_TABLE):
         return Finding(UNKNOWN, f"{action} is denied; a run does not need it")
     if _code(reply) and "AccessDenied" not in _code(reply):  # who asks is refused, not the action
@@ -175,7 +175,7 @@ def table(known: Known) -> Finding:
         if _code(known.replies[SEE_DATABASE]) == ABSENT:
             what = f"database {database}"
         fact = f"there is no {what} in region {known.region}"
-        step = f"{MAKE_IT} (or check TIMESTREAM_DATABASE, TIMESTREAM_TABLE and AWS_REGION)"
+        step = f"{CREATE_IT} (or check TIMESTREAM_DATABASE, TIMESTREAM_TABLE and AWS_REGION)"
         return Finding(FAILED, fact, step, Status.CONFIG)
     if isinstance(reply, AccessError):
         raise NeedError(SEE_TABLE)
@@ -184,9 +184,9 @@ def table(known: Known) -> Finding:
     described = reply.get("Table", {})
     status = described.get("TableStatus")
     if not status:
-        return Finding(FAILED, f"the answer about {target} broke off", NETWORK, Status.TEMPFAIL)
+        return Finding(FAILED, f"the answer on {target} is incomplete", NETWORK, Status.TEMPFAIL)
     if status != "ACTIVE":
-        step = "Wait until it is ACTIVE; one that is being deleted has to be made again."
+        step = "Wait until it is ACTIVE. If it was deleted: ingest_weather.py setup"
         return Finding(FAILED, f"{target} is {status}", step, Status.CONFIG)
     known.retention = Retention.of(described)
     return Finding(OK, f"{target} is ACTIVE")
@@ -196,21 +196,20 @@ def retention(known: Known) -> Finding:
     kept = known.retention
     fact = (
         f"memory store {kept.memory_hours} h, magnetic store {kept.magnetic_days} d, "
-        f"writes to the latter {'on' if kept.magnetic_writes else 'off'}"
+        f"magnetic store writes {'on' if kept.magnetic_writes else 'off'}"
     )
     times_ms = {
-        "the weather's last observation": known.observation_ms,
-        "the oldest pending one": journal_facts(known).oldest_pending_ms,
+        "latest observation": known.observation_ms,
+        "oldest pending observation": journal_facts(known).oldest_pending_ms,
     }
     ages = [f"{what} {ago(time_ms)}" for what, time_ms in times_ms.items() if time_ms]
     if not ages:
-        return Finding(UNKNOWN, f"{fact}; whether that is enough needs an observation")
+        return Finding(UNKNOWN, f"{fact}; no observation to compare it with")
     fact = f"{fact}; {', '.join(ages)}"
     oldest_s = (epoch_ms() - min(filter(None, times_ms.values()))) / 1000
     magnetic_s = kept.magnetic_days * 86_400 if kept.magnetic_writes else 0
     if oldest_s < max(kept.memory_hours * 3600, magnetic_s):
         return Finding(OK, fact)
-    more = "Keep more" if kept.magnetic_writes else "Turn magnetic store writes on, or keep more"
     days = max(365, int(oldest_s // 86_400) + 2)
-    step = f"{more}: ingest_weather.py setup --update --magnetic-days {days}"
-    return Finding(FAILED, f"{fact}: too old, it would be rejected", step, Status.DATAERR)
+    step = f"Accept older ones: ingest_weather.py setup --update --magnetic-days {days}"
+    return Finding(FAILED, f"{fact}: too old, so Timestream would reject it", step, Status.DATAERR)

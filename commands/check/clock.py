@@ -48,18 +48,18 @@ class Clock:
             raise NeedError("an answer from AWS or OpenWeatherMap")
         skews_s = dict(sorted(self._skews_s.items()))
         least_s, worst_s = (pick(skews_s.values(), key=abs) for pick in (min, max))
-        step = "Have NTP set it: timedatectl set-ntp true"
+        step = "Turn NTP on: timedatectl set-ntp true"
         if max(skews_s.values()) - min(skews_s.values()) < SAME_S:
             services = " and ".join(f"{service}'s" for service in skews_s)
             fact = f"{_distance(least_s)} {services}"
         else:
             facts = (f"{_distance(skew_s)} {service}'s" for service, skew_s in skews_s.items())
             fact = "; ".join(facts)
-            step = f"{step}. If it does, a cache may have answered with an old time."
+            step = f"A cache may have answered with an old time; if not: {step}"
         if abs(worst_s) <= SKEW_TO_WARN_OF_S:
             return Finding(OK, fact)
         if abs(self._skews_s.get(AWS, worst_s)) > SKEW_THAT_BREAKS_S:
-            fact += "; signatures expire, and observations seem to lie in the future"
+            fact += "; AWS refuses its signatures"
             return Finding(FAILED, fact, step, Status.CONFIG)
         return Finding(WARNING, fact, step)
 

@@ -43,7 +43,7 @@ class Known:
         if "secret" in self.lacking and not all(map(self.sources.text, unusable)):
             raise NeedError("the secret")
         if unusable:
-            raise NeedError(f"settings ({', '.join(unusable)})")
+            raise NeedError(f"valid settings ({', '.join(unusable)})")
         for need in needs:
             if need in self.lacking:
                 raise NeedError(self.lacking[need])
@@ -93,6 +93,6 @@ class _OneCall(Deadline):
 
     def error(self, doing: str) -> IngestError:
         return DeliveryError(
-            f"{self._limit} were over {doing}. Nothing to do if it passes; else check the network: "
-            "a firewall or a missing route stays silent like this."
+            f"The time limit of {self._limit} ended {doing}.",
+            "Try again. If it goes on, check the network: a firewall may block the connection.",
         )

@@ -40,14 +40,14 @@ def settings(known: Known) -> Finding:
     if problems:
         if len(problems) > 1:
             problems = [f"({n}) {problem.rstrip('.')}" for n, problem in enumerate(problems, 1)]
-        step = f"They are described in {HOME / 'config.example.env'}"
+        step = f"Each is described in {HOME / 'config.example.env'}"
         return Finding(FAILED, "; ".join(problems), step, Status.CONFIG)
     names: dict[str, list[str]] = {}
     for name in DECLARED:
         names.setdefault(known.source_of(name), []).append(name)
     names.pop("", None)
     sources = [f"from {where}: {', '.join(found)}; " for where, found in names.items()]
-    return Finding(OK, f"{''.join(sources)}all others by default")
+    return Finding(OK, f"{''.join(sources)}all others have their defaults")
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ def journal_facts(known: Known) -> JournalFacts:
     target, within_s = target_of(known.region, *known.table_names), known.local_call().seconds
     try:
         if not path.exists() or not path.stat().st_size:
-            return JournalFacts(f"none yet at {short(path)}; the first run makes it")
+            return JournalFacts(f"none yet at {short(path)}; the first run creates it")
         with closing(JournalFile(path, target, read_only=True)) as journal:
             sound = is_sound(journal.db, path, within_s)
             if sound is False:
-                raise JournalError(f"The journal {path}: SQLite finds damage in it.", corrupt=True)
-            damage = "no damage found" if sound else f"damage not found within {within_s:g} s"
+                raise JournalError(f"SQLite finds damage in the journal {path}.", corrupt=True)
+            damage = "no damage found" if sound else f"not fully checked in {within_s:g} s"
             last_ms = history.last_delivered_ms(journal)
             delivered = f"last delivery {ago(last_ms)}" if last_ms else "nothing delivered yet"
             return JournalFacts(
@@ -93,8 +93,8 @@ def journal_facts(known: Known) -> JournalFacts:
     except JournalError as error:
         return JournalFacts(error=error)
     except OSError as error:
-        advice = "Let this user read it, or run this as the user that cron runs it as."
-        return JournalFacts(error=JournalError(f"{short(path)}: {error.strerror}. {advice}"))
+        advice = "Let this user read it, or check as the user of the cron job."
+        return JournalFacts(error=JournalError(f"{short(path)}: {error.strerror}.", advice))
 
 
 def journal(known: Known) -> Finding:
@@ -104,27 +104,27 @@ def journal(known: Known) -> Finding:
     if path is None or facts.error:
         known.lacking["journal"] = "a journal that can be read"
     if path is None:
-        step = "Remove WEATHER_JOURNAL=off, unless that is what you want."
-        return Finding(WARNING, "off: what cannot be delivered in its run is lost", step)
+        step = "To keep such observations, remove WEATHER_JOURNAL=off."
+        return Finding(WARNING, "off: an observation that its run cannot deliver is lost", step)
     if facts.error and facts.error.corrupt:
-        step = "The next run renames it and begins a new one. Look for what is pending in it with:"
+        step = "The next run quarantines it and starts a new one. To see what was pending:"
         return replace(failed_by(facts.error), next_step=f"{step} sqlite3 {path} .recover")
     if facts.error:
         raise facts.error
     folder = next(each for each in path.parents if each.exists())
     if not folder.is_dir():
         step = "Set WEATHER_JOURNAL to a path in a folder."
-        return Finding(FAILED, f"{short(folder)} is no folder", step, Status.IOERR)
+        return Finding(FAILED, f"{short(folder)} is not a folder", step, Status.IOERR)
     for needed in (folder, path):
         if needed.exists() and not os.access(needed, os.W_OK):
-            fact = f"{facts.state}; this user may not write to {short(needed)}"
-            step = "Run it as the user that cron runs it as, or let this one write there."
+            fact = f"{facts.state}; this user cannot write to {short(needed)}"
+            step = "Check as the user of the cron job, or let this user write there."
             return Finding(FAILED, fact, step, Status.IOERR)
     free = shutil.disk_usage(folder).free
     fact = f"{facts.state}; {filesize.decimal(free)} free"
     if free >= LITTLE_DISK_BYTES:
         return Finding(OK, fact)
-    step = "Free space on its disk, or set WEATHER_JOURNAL to a path on another one."
+    step = "Free disk space, or set WEATHER_JOURNAL to a path on another disk."
     return Finding(WARNING, fact, step)
 
 
@@ -135,8 +135,8 @@ def pending(known: Known) -> Finding:
         oldest = ago(journal.oldest_pending_ms)
         facts = [f"{plural(journal.pending, 'observation')}, the oldest observed {oldest}"]
     for target, count in journal.pending_elsewhere.items():
-        facts.append(f"{count} for {target}, not this run's")
-        step = "A run with the earlier settings delivers those that are not this run's."
+        facts.append(f"{count} for another target, {target}")
+        step = "To deliver those for another target, run once with its settings."
     return Finding(WARNING, "; ".join(facts), step) if facts else Finding(OK, "none")
 
 
@@ -145,14 +145,14 @@ def rejected(known: Known) -> Finding:
     if not count:
         return Finding(OK, "none")
     step = "See why: ingest_weather.py rejected (then --retry or --discard)"
-    fact = f"{plural(count, 'record')} that Timestream refused"
+    fact = f"{plural(count, 'record')} that Timestream rejected"
     return Finding(FAILED, fact, step, Status.DATAERR)
 
 
 def run_lock(known: Known) -> Finding:
     path = known.sources.early("WEATHER_JOURNAL")
     if path is None:
-        raise NeedError("a journal: without one, nothing keeps two runs apart")
+        raise NeedError("a journal; without one, two runs can overlap")
     lock = lock_path(path)
     who = holder(lock)
     if not who:
@@ -160,25 +160,25 @@ def run_lock(known: Known) -> Finding:
     deadline_s = known.sources.seconds("WEATHER_DEADLINE_SECONDS")
     if time.time() - lock.stat().st_mtime > deadline_s + 60:
         fact = f"held by {who}: longer than a run may take ({span(deadline_s)})"
-        step = "No run starts until it ends. See what that process does, and end it."
+        step = "No run starts until that process ends. If it hangs, stop it."
         return Finding(FAILED, fact, step, Status.TEMPFAIL)
-    step = "Nothing to do: a run is under way, and ends by itself."
+    step = "Nothing to do: a run is under way and ends by itself."
     return Finding(WARNING, f"held by {who}", step)
 
 
 def cron(known: Known) -> Finding:
     """Does this user's crontab run this very program? Only the schedule of its line is shown."""
     if not shutil.which("crontab"):
-        return Finding(UNKNOWN, "not checked: there is no crontab program here")
-    task = Task(lambda: crontab.find(PROGRAM, COMMANDS), "while crontab -l was asked")
+        return Finding(UNKNOWN, "not checked: this machine has no crontab program")
+    task = Task(lambda: crontab.find(PROGRAM, COMMANDS), "before crontab -l answered")
     try:
         found = task.result(known.local_call())
     except IngestError as error:
         return Finding(UNKNOWN, f"not checked: {failed_by(error).fact}")
     if found.runs:
         return Finding(OK, f"runs it at {'; '.join(map(crontab.schedule_of, found.runs))}")
-    step = "Unless something else runs it: ingest_weather.py setup --install-cron"
-    return Finding(WARNING, f"no line of this user's crontab runs {PROGRAM}", step)
+    step = "If nothing else starts it: ingest_weather.py setup --install-cron"
+    return Finding(WARNING, f"no line in this user's crontab runs {PROGRAM}", step)
 
 
 def last_runs(known: Known) -> Finding:
@@ -186,13 +186,13 @@ def last_runs(known: Known) -> Finding:
     if past is None:
         raise NeedError("a journal with a run in it")
     if not past:
-        return Finding(UNKNOWN, "none ended yet")
+        return Finding(UNKNOWN, "no run has ended yet")
     last, numbers = past[0], " ".join(str(run.status) for run in past)
-    fact = f"the last one ended {ago(last.ended_ms)}; statuses, latest first: {numbers}"
+    fact = f"the last run ended {ago(last.ended_ms)}; statuses, latest first: {numbers}"
     ends_s = [time.time(), *(run.ended_ms / 1000 for run in past)]
     pause_s, *pauses_s = (later - earlier for later, earlier in pairwise(ends_s))
     if pause_s > max(LONG_PAUSE_S, 3 * statistics.median(pauses_s or [0])):
-        step = "See whether cron still runs it, and what it mailed."
+        step = "Check whether cron is running, and read its mails."
         return Finding(WARNING, fact, step)
     if last.status:
         meaning = next(each.meaning for each in Status if each == last.status)

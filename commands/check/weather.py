@@ -27,7 +27,7 @@ def api_key(known: Known) -> Finding:
         if seen.error.kind != "not found":
             raise seen.error
         # A key that is not accepted is refused whatever the place.
-        return Finding(OK, "accepted: OpenWeatherMap looked for the place")
+        return Finding(OK, "accepted by OpenWeatherMap")
     known.observation_ms = seen.time_ms
     (measure, value), *_ = seen.values.items()
     shown = value if measure == "CurrentTemp" else f"{measure}={value}"

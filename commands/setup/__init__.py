@@ -30,10 +30,10 @@ def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
         return int(_set_up(options))
     except KeyboardInterrupt:
         print(file=sys.stderr)
-        message = "Interrupted. What is reported above as made stays; run setup again to go on."
+        message = "Interrupted. What is reported above as created stays. Run setup again to go on."
     except BrokenPipeError:
         drop_output()
-        message = "Whoever read the output has gone, so setup ended. Run it again to go on."
+        message = "The reader of the output has ended, so setup stopped. Run it again to go on."
     raise Interrupted(message)
 
 
@@ -46,9 +46,9 @@ def _set_up(options: argparse.Namespace) -> Status:
     apply(job, secret_steps(job))
     apply(job, [database_step(job), table_step(job)])
     if job.statuses:
-        say("Fix what is reported above, then run setup again: it goes on where it stopped.")
+        say("Fix what failed above, then run setup again: it continues where it stopped.")
         return most_urgent(job.statuses)
-    say("IAM policy for the run (setup --print-iam-policy prints it alone):")
+    say("IAM policy for a run (setup --print-iam-policy prints only this):")
     print(run_policy(job))
     _cron(job)
     say(_last_words(job))
@@ -73,12 +73,12 @@ def _cron(job: Job) -> None:
     elif line in found.runs:
         say("Line in the crontab:")
     else:
-        say("Line for the crontab (setup --install-cron puts it there):")
+        say("Line for the crontab (setup --install-cron adds it):")
     print_lines([line])
     if names := job.sources.only_in_environment():
         say(
-            "Cron starts with none of this shell's variables. What the run needs of these belongs "
-            f"into {options.env_file or PROGRAM.with_name('.env')}: {', '.join(names)}."
+            "Cron does not have this shell's variables. Put those that a run needs into "
+            f"{options.env_file or PROGRAM.with_name('.env')}: {', '.join(names)}."
         )
 
 
@@ -87,7 +87,7 @@ def _crontab_step(
 ) -> Step:
     thing, replaced = "line in the crontab", [*found.ours, *found.others]
     if found.others and not update:
-        state = ": one that setup did not write is left as it is"
+        state = ": setup did not write this one, so it stays"
         theirs = map(found.line, found.others)
         return Step("differs", thing, state, (*theirs, "--update replaces it."))
     if found.runs == [line]:
@@ -102,12 +102,12 @@ def _crontab_step(
 
 def _last_words(job: Job) -> str:
     if job.statuses:
-        return "Fix what is reported above, then run setup again."
+        return "Fix what failed above, then run setup again."
     if job.options.dry_run:
         return "Nothing was changed (--dry-run)."
     if job.words & {"created", "updated"}:
-        return "Done. To see it work: ingest_weather.py --dry-run, then ingest_weather.py -v"
+        return "Done. To try it: ingest_weather.py --dry-run, then ingest_weather.py -v"
     if "differs" in job.words:
         without = "" if job.options.update else " without --update"
         return f"Nothing was changed. What differs stays as it is{without}."
-    return "Nothing was changed: all that a run needs is there."
+    return "Nothing was changed: everything that a run needs exists."

@@ -31,8 +31,8 @@ class Patience(Deadline):
 
     def error(self, doing: str) -> IngestError:
         return DeadlineError(
-            f"{self._limit_s:g} seconds (--timeout) were over {doing}. What was made stays: run "
-            "setup again to go on."
+            f"The time limit of {self._limit_s:g} seconds (--timeout) ended {doing}.",
+            "What was created stays. Run setup again to go on.",
         )
 
 
@@ -103,8 +103,9 @@ def look(options: argparse.Namespace) -> Job:
         secret = find_secret(account, secret_id)
         if not secret and secret_id.startswith("arn:") and not options.print_iam_policy:
             raise SettingsError(
-                f"There is no secret {secret_id!r}, and none can be made by an ARN: AWS ends "
-                "it with characters of its own. Set WEATHER_SECRET_ID to a name."
+                f"There is no secret {secret_id!r}, and setup cannot create one from an ARN, "
+                "because AWS chooses the end of it.",
+                "Set WEATHER_SECRET_ID to a name.",
             )
         texts = dict(secret.texts) if secret else {}
         log.redact.add(texts.get(KEY))
@@ -115,7 +116,7 @@ def look(options: argparse.Namespace) -> Job:
     with progress("Looking at the account"):
         settings = load(sources, read_secret, log.redact)
         if options.api_key_stdin and not settings.secret_id:
-            raise UsageError("--api-key-stdin: WEATHER_SECRET_ID is empty, so there is no secret.")
+            raise UsageError("--api-key-stdin needs a secret, but WEATHER_SECRET_ID is empty.")
         number, arn = account.identity()
         job = Job(options, sources, settings, patience, account, number, arn, secret)
         if not options.print_iam_policy:
@@ -136,9 +137,9 @@ def find_secret(account: Account, secret_id: str) -> Secret | None:
         return None
     if described.get("DeletedDate"):
         raise SettingsError(
-            f"The secret {secret_id!r} is scheduled for deletion. Restore it (aws "
-            f"secretsmanager restore-secret --secret-id {secret_id}) or set WEATHER_SECRET_ID "
-            "to another name."
+            f"The secret {secret_id!r} is scheduled for deletion.",
+            "Set WEATHER_SECRET_ID to another name, or restore it: aws secretsmanager "
+            f"restore-secret --secret-id {secret_id}",
         )
     arn, kms_key_id = member(described, "ARN"), described.get("KmsKeyId") or ""
     value = account.ask("secretsmanager:GetSecretValue", doing, ABSENT, **named)

@@ -10,74 +10,70 @@ from commands.command_line import command_parser
 DEFAULT = Retention(memory_hours=24, magnetic_days=365, magnetic_writes=True)
 
 DESCRIPTION = """\
-Make what a run needs and what is missing: the secret with your OpenWeatherMap
+Create what a run needs and what is missing: the secret with your OpenWeatherMap
 key, the Timestream database, and the table. Then print the smallest IAM policy
-that lets a run do its work, and the line for the crontab.
+that a run needs, and the line for the crontab.
 
-What exists stays as it is. What differs from what was asked, or from the
-default, is shown, and changed only with --update. After a failure, run it
-again: it goes on where it stopped. Names come from the settings
+What exists stays as it is. If it differs from your options or from the default,
+setup shows the difference; --update changes it. After a failure, run setup
+again: it continues where it stopped. Names come from the settings
 (WEATHER_SECRET_ID, TIMESTREAM_DATABASE, TIMESTREAM_TABLE), region and
-credentials from AWS's (AWS_REGION, AWS_PROFILE, ...), as in a run.
-"""
+credentials from AWS's (AWS_REGION, AWS_PROFILE, ...), as in a run."""
 
 EPILOG = """\
 the key:
-  It is asked for on the terminal without being shown, or read from standard
-  input with --api-key-stdin, or taken from OPENWEATHERMAP_API_KEY if the
-  environment or .env has it. It is never an argument, because every user of the
-  machine can see those. One request for London's weather tries it before it
-  is stored. Other members of the secret are kept. --api-key-stdin --update
-  replaces the key, and leaves the table as it is unless one of the table's
-  options is given, too.
+  setup asks for it on the terminal and does not show it, or reads it from
+  standard input with --api-key-stdin, or takes OPENWEATHERMAP_API_KEY from the
+  environment or .env. It is never an argument, because every user of the
+  machine can see those. One request for London's weather tests it before it
+  is stored. Other members of the secret stay. --api-key-stdin --update replaces
+  the key, and changes the table only if an option of the table is given, too.
 
 retention:
-  Timestream takes observations that are younger than the memory store keeps;
-  with magnetic store writes also those that are younger than the magnetic
-  store keeps. --update never shortens a retention unless its option is given:
-  what is older is deleted for good.
+  Timestream accepts observations that are not older than the retention of the
+  memory store; with magnetic store writes, of the magnetic store. A shorter
+  retention permanently deletes older records, so --update shortens one only if
+  its option is given.
 
 the line for the crontab:
-  It keeps the schedule of the line that runs this program already, unless
-  --every is given.
+  If a line runs this program already, its schedule stays without --every.
 
 permissions:
-  Whoever runs setup needs secretsmanager:DescribeSecret, GetSecretValue,
+  To run setup you need secretsmanager:DescribeSecret, GetSecretValue,
   CreateSecret and PutSecretValue; timestream:DescribeEndpoints,
   DescribeDatabase, CreateDatabase, DescribeTable, CreateTable and UpdateTable;
-  with --tag also TagResource of both. The run itself needs far less: that is
-  the policy printed.
+  with --tag also TagResource of both. A run needs much less: the policy
+  that setup prints.
 
 examples:
   ingest_weather.py setup --dry-run
-      Say what would be done.
+      Print what setup would do.
   ingest_weather.py setup
-      Do it, and ask for the key.
+      Do it; setup asks for the key.
   pass openweathermap | ingest_weather.py setup --api-key-stdin --install-cron
-      Without a question, and with the line in the crontab.
+      Do it without a question, and add the line to the crontab.
   pass openweathermap | ingest_weather.py setup --api-key-stdin --update
-      Replace the key by another, and change nothing else.
+      Replace the key, and change nothing else.
   ingest_weather.py setup --memory-hours 72 --update
       Let the table's memory store keep three days.
   ingest_weather.py setup --tag team=weather --tag stage=test
-      Tag what is made.
+      Tag what is created.
   ingest_weather.py setup --print-iam-policy > policy.json
-      The policy of the run alone; before the secret exists, too.
+      Print only the policy for a run, also before the secret exists.
 
 exit status:
-   0  all is there (or, with --dry-run, would be)
+   0  everything exists (or, with --dry-run, would exist)
    2  wrong usage of the command line
-  69  OpenWeatherMap could not be asked; the key was not stored
+  69  the key could not be tested, so it was not stored
   75  AWS did not answer in time, or setup was interrupted: run it again
   77  AWS or OpenWeatherMap refuses the credentials
-  78  a setting is wrong, no key was given, or there is no crontab program
-"""
+  78  a setting is wrong, no key was given, or there is no crontab program"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = command_parser("setup", DESCRIPTION, EPILOG)
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, and change nothing"
+        "--dry-run", action="store_true", help="print what would be done, and change nothing"
     )
     parser.add_argument("--update", action="store_true", help="change what differs (see below)")
     parser.add_argument(
@@ -85,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=_up_to(86_400, "seconds"),
         default=300,
         metavar="SECONDS",
-        help="how long AWS is waited for in each step (default: %(default)s)",
+        help="time limit for each step (default: %(default)s)",
     )
     parser.add_argument(
         "--tag",
@@ -93,13 +89,13 @@ def make_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="tag what is made: secret, database, table; may be given more than once",
+        help="tag what is created: secret, database, table; may be given more than once",
     )
     key = parser.add_argument_group("the secret")
     key.add_argument(
         "--api-key-stdin", action="store_true", help="read the key from standard input"
     )
-    key.add_argument("--no-key-check", action="store_true", help="store the key without trying it")
+    key.add_argument("--no-key-check", action="store_true", help="store the key without a test")
     _add_table_options(parser.add_argument_group("the table"))
     _add_run_options(parser.add_argument_group("the run"))
     return parser
@@ -111,21 +107,21 @@ def _add_table_options(table: argparse._ArgumentGroup) -> None:
         ("memory", "hours", 8766, DEFAULT.memory_hours),
         ("magnetic", "days", 73_000, DEFAULT.magnetic_days),
     ):
-        help_ = f"what its {store} store keeps (default: {default})"
+        help_ = f"{unit} that its {store} store keeps (default: {default})"
         read = _up_to(most, unit)
         table.add_argument(f"--{store}-{unit}", type=read, metavar="N", help=help_)
     table.add_argument(
         "--magnetic-writes",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="whether it takes what is older than the memory store keeps (default: it does)",
+        help="accept observations that are too old for the memory store (default: yes)",
     )
 
 
 def _add_run_options(run: argparse._ArgumentGroup) -> None:
     what = run.add_mutually_exclusive_group()
     what.add_argument(
-        "--print-iam-policy", action="store_true", help="print the run's policy, and do no more"
+        "--print-iam-policy", action="store_true", help="print only the IAM policy for a run"
     )
     what.add_argument(
         "--install-cron",
@@ -138,8 +134,8 @@ def _add_run_options(run: argparse._ArgumentGroup) -> None:
         type=int,
         choices=crontab.INTERVALS,
         metavar="MINUTES",
-        help=f"between runs: {', '.join(others)} or {last} "
-        f"(default: as the crontab has it, else {crontab.USUAL_INTERVAL})",
+        help=f"minutes between runs: {', '.join(others)} or {last} "
+        f"(default: as in the crontab, else {crontab.USUAL_INTERVAL})",
     )
 
 
@@ -157,7 +153,7 @@ def _tag(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not (equals and 1 <= len(key) <= 128 and len(value) <= 256) or key.startswith("aws:"):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not KEY=VALUE, KEY of 1 to 128 characters, not beginning with aws:, "
-            "VALUE of up to 256"
+            f"{text!r} is not KEY=VALUE (KEY: 1 to 128 characters, not beginning with aws:; "
+            "VALUE: at most 256)"
         )
     return key, value

@@ -17,7 +17,7 @@ from ingest.settings.converters import read_api_key
 
 def secret_steps(job: Job) -> list[Step]:
     if not job.settings.secret_id:
-        return [Step("none", "secret", ": WEATHER_SECRET_ID is empty, so no secret is read")]
+        return [Step("none", "secret", ": WEATHER_SECRET_ID is empty, so a run reads no secret")]
     thing = f"secret {job.settings.secret_id}"
     stored_key = job.secret.texts.get(KEY, "").strip() if job.secret else ""
     if job.options.api_key_stdin:
@@ -34,7 +34,7 @@ def secret_steps(job: Job) -> list[Step]:
     without = f" has no {KEY}"
     if not run_key:
         return [Step("differs", thing, without, ("The other members are kept.",)), storing]
-    how = "A run takes it from the environment or .env. --update puts it into the secret, too."
+    how = "A run takes it from the environment or .env. --update stores it in the secret, too."
     return [Step("differs", thing, without, (how,))]
 
 
@@ -44,15 +44,15 @@ def _given_key_step(job: Job, thing: str, stored_key: str, key: str) -> Step:
     if not job.secret or job.options.update:
         return _store_step(job, thing, key)
     if not stored_key:
-        raise SettingsError(f"The {thing} has no {KEY}. Say --update to add the one given.")
+        raise SettingsError(f"The {thing} has no {KEY}.", "To add this one, add --update.")
     return Step("differs", thing, f" has another {KEY}", ("--update replaces it.",))
 
 
 def _store_step(job: Job, thing: str, known_key: str) -> Step:
     """known_key: "" to ask for it."""
-    how = "The key is asked for, and tried, before it is stored."
+    how = "You are asked for the key. It is tested before it is stored."
     if known_key:
-        how = "The key is tried before it is stored."
+        how = "The key is tested before it is stored."
 
     def store(step: Step) -> Step:
         key = known_key or read_key(job)
@@ -97,17 +97,17 @@ def read_key(job: Job) -> str:
         text = sys.stdin.buffer.readline().decode("utf-8", "replace")
     else:
         raise SettingsError(
-            "There is nobody to ask for the key: start setup on a terminal, or give the key on "
-            "standard input with --api-key-stdin."
+            "There is no terminal to ask for the key on.",
+            "Start setup on a terminal, or give the key on standard input with --api-key-stdin.",
         )
     text = text.strip()
     job.options.log.redact.add(text)
     if not text:
-        raise SettingsError("No key was given, so none was stored.")
+        raise SettingsError("No key was entered, so none was stored.")
     try:
         return read_api_key(text)
     except ValueError as error:
-        raise SettingsError(f"That is no key, so it was not stored: {error}.") from None
+        raise SettingsError(f"This is not a key, so it was not stored: {error}.") from None
 
 
 def try_key(job: Job, key: str) -> str:
@@ -116,7 +116,7 @@ def try_key(job: Job, key: str) -> str:
     Raises AccessError if the key is refused, WeatherError if that cannot be known.
     """
     if job.options.no_key_check:
-        return "The key was not tried (--no-key-check)."
+        return "The key was not tested (--no-key-check)."
     from ingest.openweathermap.client import Failure, WeatherClient
 
     settings = job.settings
@@ -137,9 +137,9 @@ def try_key(job: Job, key: str) -> str:
     if isinstance(result.error, AccessError):
         raise AccessError(f"The key was not stored. {result.error}") from result.error
     if isinstance(result.error, BlockedError):
-        return "The key is known; its account is blocked for a while (429: too many calls)."
+        return "The key is valid. Its account is blocked for a while (429: too many calls)."
     raise WeatherError(
-        f"The key was not stored, because it could not be tried: {result.error} "
-        "--no-key-check stores it untried.",
+        f"The key was not stored, because it could not be tested: {result.error}",
+        "To store it without a test, add --no-key-check.",
         permanent=True,
     )

@@ -23,7 +23,7 @@ def database_step(job: Job) -> Step:
 
     def create(step: Step) -> Step:
         parameters = {"DatabaseName": job.settings.database, **job.tags}
-        doing = f"Making the {step.thing}"
+        doing = f"Creating the {step.thing}"
         made = job.change("timestream:CreateDatabase", doing, CONFLICT, **parameters)
         return step.done() if made else existing
 
@@ -36,7 +36,7 @@ def table_step(job: Job) -> Step:
     thing, wanted = f"table {job.settings.table}", wanted_retention(job.options, has=DEFAULT)
 
     def create(step: Step) -> Step:
-        doing = f"Making the {thing}"
+        doing = f"Creating the {thing}"
         parameters = {**_parameters(job, wanted, {}), **job.tags}
         made = job.change("timestream:CreateTable", doing, CONFLICT, **parameters)
         active = wait_until_active(job, doing)
@@ -62,7 +62,7 @@ def _comparison(job: Job, thing: str, table: Mapping[str, Any]) -> Step:
     if is_asked:
         details = [f"has:   {has}", f"asked: {wanted}"]
     if wanted.memory_hours < has.memory_hours or wanted.magnetic_days < has.magnetic_days:
-        details.append("A shorter retention deletes what is older, for good.")
+        details.append("A shorter retention permanently deletes older records.")
     if not options.update or (options.api_key_stdin and not is_asked):
         how = "--update without --api-key-stdin" if options.update else "--update"
         return Step("differs", thing, details=(*details, f"{how} changes it."))
@@ -88,12 +88,12 @@ def wait_until_active(job: Job, doing: str) -> Mapping[str, Any]:
                     raise
                 # The last status says more than that this request had no answer.
                 raise job.patience.error(f"while the table {table!r} was {status}") from None
-            status = found.get("TableStatus") or "not to be seen"
+            status = found.get("TableStatus") or "not visible yet"
             if status == "ACTIVE":
                 return found
             if status == "DELETING":
                 raise DeliveryError(
-                    f"The table {table!r} is being deleted. Run setup again when it is gone."
+                    f"The table {table!r} is being deleted.", "When it is gone, run setup again."
                 )
             job.patience.check(f"while the table {table!r} was {status}")
             time.sleep(min(pause_s, job.patience.remaining_s()))

@@ -25,9 +25,8 @@ from ingest.settings import read_sources
 
 _DESCRIPTION = """\
 Show the latest reading of each place, and a table of the last hours with a
-trend for each measure: from the journal, without asking AWS. What Timestream
-rejected is left out.
-"""
+trend for each measure. They come from the journal; AWS is not asked. Values
+that Timestream rejected are not shown."""
 
 _EPILOG = """\
 examples:
@@ -40,11 +39,11 @@ examples:
 
 --from-timestream and --compare read settings and secret as a run does, and need
 the permissions timestream:Select on the table and timestream:DescribeEndpoints
-on *. Each query is billed by what it scans.
+on *. AWS bills each query by the data that it scans.
 
-exit statuses: 0; 2 wrong usage; 65 --compare found records that the table lacks
-or has with another value; 74 the journal is unusable; 75, 77, 78 as for a run.
-"""
+exit statuses: 0; 2 wrong usage; 65 --compare found records that the table does
+not have, or has with another value; 74 the journal is unusable; 75, 77, 78 as
+for a run."""
 
 _COLUMNS = ("time", "time_ms", "place", "city", "country", "measure", "value", "unit", "state")
 
@@ -53,7 +52,7 @@ def main(words: Sequence[str], overall: argparse.Namespace) -> int:
     """Show readings, or compare. Returns an exit status. overall: the options in front of it."""
     options = make_parser().parse_args(words)
     if options.compare and (options.csv or options.plot):
-        raise UsageError("--compare prints a list or --json: leave --csv and --plot out.")
+        raise UsageError("--compare cannot be used with --csv or --plot.")
     options.place += overall.place
     options.json = options.json or (overall.json and not (options.csv or options.plot))
     options.end_ms = epoch_ms()
@@ -106,7 +105,7 @@ def _plot(shown: Shown, path: Path, zone: tzinfo | None) -> None:
     Raises UsageError if matplotlib is not there, or the file cannot be written.
     """
     if not shown.readings:
-        nothing = f"There are no readings of the {shown.time} to plot: {path} was not written."
+        nothing = f"{path} was not written: there are no readings in the {shown.time}."
         print_lines([*shown.notes, nothing])
         return
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # otherwise it reports its font cache
@@ -114,8 +113,8 @@ def _plot(shown: Shown, path: Path, zone: tzinfo | None) -> None:
         from commands.show.plot import save
     except ImportError as error:
         raise UsageError(
-            "--plot needs matplotlib: pip install -r requirements-plot.txt (or let --csv hand the "
-            "readings to another program)."
+            "--plot needs matplotlib, which is not installed.",
+            "Run: pip install -r requirements-plot.txt (or plot the output of --csv)",
         ) from error
     from commands.show.time_zone import zone_of
 
@@ -133,7 +132,7 @@ def make_parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--hours", type=_hours, default=24.0, metavar="N", help="the last N hours; default: 24"
     )
-    add_place_option(which, "a place as configured, or a city")
+    add_place_option(which, "only this place, as configured, or this city")
     which.add_argument(
         "--measure",
         action="append",
@@ -148,8 +147,7 @@ def make_parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--compare",
         action="store_true",
-        help="name what the journal says was delivered and Timestream lacks, and the other way "
-        "round",
+        help="list records that differ between journal and Timestream",
     )
     _add_options_of_form(parser.add_argument_group("how"))
     return parser
@@ -164,20 +162,20 @@ def _add_options_of_form(how: argparse._ArgumentGroup) -> None:
         type=_picture,
         metavar="FILE",
         help="draw each measure over time into FILE.png or FILE.svg (needs matplotlib); of "
-        "many places the first 20 are named",
+        "many places only the first 20 are named",
     )
     how.add_argument(
         "--time-zone",
         type=_time_zone,
         metavar="ZONE",
-        help="of the plot's time axis, such as Europe/London; default: the places' own, by their "
-        "country and city or by their distance from UTC; UTC if they share none",
+        help="time zone of the plot, such as Europe/London; default: that of the places, or UTC if "
+        "it is not known or they have different ones",
     )
     how.add_argument(
         "--units",
         choices=UNITS,
-        help="what readings were fetched in that do not say it: those from Timestream, and what "
-        "an older version of the program kept; default: WEATHER_UNITS",
+        help="units of readings that do not have their own: those from Timestream, and those "
+        "from an older version of the program; default: WEATHER_UNITS",
     )
     how.add_argument("-v", "--verbose", action="store_true", help="show the SQL")
 
@@ -195,7 +193,7 @@ def _hours(text: str) -> float:
 def _picture(text: str) -> Path:
     path = Path(text)
     if path.suffix.lower() not in (".png", ".svg"):
-        raise argparse.ArgumentTypeError(f"{text!r} ends neither in .png nor in .svg")
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png or .svg")
     return path
 
 
@@ -204,5 +202,5 @@ def _time_zone(text: str) -> ZoneInfo:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a time zone such as Europe/London"
+            f"{text!r} is not a time zone like Europe/London"
         ) from None

@@ -44,7 +44,8 @@ def show_comparison(sources: Sources, options: argparse.Namespace, log: RunLog) 
     target = target_of(table.aws.region, settings.database, settings.table)
     with open_if_any(settings.journal) as journal:
         if journal is None:
-            raise SettingsError("There is no journal to compare with: see WEATHER_JOURNAL.")
+            why = "WEATHER_JOURNAL is off, or no run has used it yet."
+            raise SettingsError(f"There is no journal to compare with: {why}")
         # Read before the table: otherwise what a run delivers in between would seem to be lost.
         kept = [each for each in history.kept(journal, options.start_ms) if each.target == target]
         refused = [each for each in rejected(journal) if each.target == target]
@@ -97,12 +98,12 @@ def compare(
 
 def _lines(result: Comparison) -> Iterator[str]:
     delivered = plural(result.delivered, "record")
-    yield f"{delivered} delivered, as the journal says; the table has {result.held}."
+    yield f"{delivered} delivered according to the journal; the table has {result.held}."
     different = [f"{row}: the table has {one_line(other.value)}" for row, other in result.different]
     groups: tuple[tuple[str, Sequence[object]], ...] = (
-        ("The table lacks {} of them:", result.lacking),
+        ("The table does not have {} of them:", result.lacking),
         ("The table has another value for {} of them:", different),
-        ("The journal does not know {} that the table has:", result.unknown),
+        ("The journal does not have {} of the table:", result.unknown),
     )
     for heading, rows in groups:
         if rows:

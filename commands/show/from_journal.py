@@ -21,8 +21,8 @@ def from_journal(sources: Sources, options: argparse.Namespace) -> Shown:
     path = sources.early("WEATHER_JOURNAL")
     if path is None:
         raise SettingsError(
-            "WEATHER_JOURNAL is off or wrong: without a journal there is nothing to show. "
-            "--from-timestream asks the table."
+            "There is no journal to show, because WEATHER_JOURNAL is off or wrong.",
+            "To ask the table: ingest_weather.py show --from-timestream",
         )
     with open_if_any(path) as journal:
         kept = _wanted(history.kept(journal, options.start_ms) if journal else [], options)
@@ -34,18 +34,18 @@ def from_journal(sources: Sources, options: argparse.Namespace) -> Shown:
     shown = Shown("the journal", options.start_ms, options.end_ms, units, last_readings, readings)
     if not latest:
         where = f"The journal {path} is empty" if journal else f"There is no journal at {path} yet"
-        shown.notes.append(f"{where}: nothing was fetched so far.")
+        shown.notes.append(f"{where}: nothing was fetched yet.")
     elif not last_readings:
         names = sorted({one_line(each.observation.place.name) for each in latest})
-        shown.notes.append(f"The journal has no such reading. Its places: {'; '.join(names)}.")
+        shown.notes.append(f"The journal has no such readings. Its places: {'; '.join(names)}.")
     if count := sum(each.pending for each in kept):
         observations = f"{plural(count, 'observation')} {'is' if count == 1 else 'are'}"
-        shown.notes.append(f"{observations} pending: fetched, and not yet confirmed by Timestream.")
+        shown.notes.append(f"{observations} pending: fetched, but not yet confirmed by Timestream.")
     fetched_in = {each.units for each in (*readings, *last_readings)} - {units}
     if options.units and fetched_in:
         shown.notes.append(
-            f"The journal knows what was fetched in {' and '.join(sorted(fetched_in))} units: "
-            f"--units {units} is not for that."
+            f"--units {units} does not change readings that were fetched in "
+            f"{' and '.join(sorted(fetched_in))} units."
         )
     return shown
 

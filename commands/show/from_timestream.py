@@ -30,7 +30,7 @@ def from_timestream(sources: Sources, options: argparse.Namespace, log: RunLog) 
     units, latest = options.units or table.settings.units, latest_of(readings)
     shown = Shown(table.name, options.start_ms, options.end_ms, units, latest, readings)
     if not readings:
-        shown.notes.append(f"{table.name} has no such reading of the {shown.time}.")
+        shown.notes.append(f"{table.name} has no such readings in the {shown.time}.")
     return shown
 
 
@@ -66,7 +66,7 @@ class Table:
                 for page in pages.paginate(QueryString=statement):
                     if "Rows" not in page or "ColumnInfo" not in page:
                         # botocore takes a body that breaks off for one without members.
-                        raise DeliveryError("The answer of Timestream Query broke off. Try again.")
+                        raise DeliveryError("Timestream's answer is incomplete.", "Try again.")
                     rows += readings_of_page(page, units)
                     percent = page.get("QueryStatus", {}).get("ProgressPercentage", 0.0)
                     say(f"{plural(len(rows), 'row')}, about {percent:.0f} % done")

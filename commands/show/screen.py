@@ -50,7 +50,7 @@ def _lines(shown: Shown) -> Iterator[str]:
     yield styled(f"The {shown.time}, from {shown.source}", BOLD)
     yield from _table_lines(shown)
     if not supports_color():
-        yield f"(trend: {PLAIN} from lowest to highest, blank where nothing is known)"
+        yield f"(trend: {PLAIN} from lowest to highest, blank: no reading)"
 
 
 def _latest_lines(shown: Shown) -> Iterator[str]:

@@ -40,8 +40,8 @@ def _dimensions_of_name(text: str) -> Dimensions:
     (kind, query), *_ = place.query
     if kind == "zip":
         raise UsageError(
-            f"The table holds no post codes, and the journal does not know {text!r} yet: name its "
-            "city instead."
+            f"The table has no post codes, and the journal does not know {text!r} yet.",
+            "Use its city instead: --place CITY",
         )
     return {"city": query.partition(",")[0].strip(), "country": place.country}
 

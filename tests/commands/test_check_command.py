@@ -1,14 +1,10 @@
 """`check`: goes through everything a run needs, tells what it found, and changes nothing."""
 
-import fcntl
 import json
 import os
-import pty
 import re
 import signal
-import struct
 import subprocess
-import termios
 import threading
 import time
 from contextlib import closing
@@ -17,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from commands.check import EPILOG
 from commands.check.clock import Clock
 from commands.check.findings import NeedError
 from embedded.aws import EmbeddedAws
@@ -40,6 +37,7 @@ from tests.support.runs import (
     journal_of,
     reached,
 )
+from tests.support.terminal import screen_of
 
 NAMES = [
     "settings",
@@ -77,6 +75,7 @@ EXPIRED = "The security token included in the request is expired"
 EXPIRED_AT_STS = f"""<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error>
 <Type>Sender</Type><Code>ExpiredToken</Code><Message>{EXPIRED}</Message></Error></ErrorResponse>"""
 DAY_MS = 86_400_000
+TEMPFAIL, UNAVAILABLE = Status.TEMPFAIL, Status.UNAVAILABLE
 
 
 def now_ms() -> int:
@@ -85,6 +84,11 @@ def now_ms() -> int:
 
 def denied(action: str) -> Fault:
     return aws_error("AccessDeniedException", NO_ACCESS.format(action))
+
+
+def need_of(finding: dict[str, Any]) -> str:
+    """What a check that was not made says it needs; "" if it was made."""
+    return str(finding["fact"].partition("needs ")[2]) if finding["ok"] is None else ""
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -160,21 +164,19 @@ def test_where_all_is_well_each_line_says_so_and_nothing_is_changed(
     assert check.status == 0
     assert {name for name, each in found.items() if each["ok"] is not True} == set()
     assert not any(each["warning"] for each in found.values())
-    facts = {name: each["fact"] for name, each in found.items()}
-    assert "OPENWEATHERMAP_API_KEY" in facts["settings"]
-    assert "from the secret 'weather-ingest'" in facts["settings"]
-    assert re.search(r"account \d{12}, arn:aws:", facts["credentials"])
-    assert facts["secret"] == "'weather-ingest' holds OPENWEATHERMAP_API_KEY"
-    assert re.fullmatch(r"London,GB [-\d.]+ °C, observed \d+ (s|min) ago", facts["API key"])
-    assert facts["place"] == "London,GB is London, GB, id 2643743"
-    assert facts["region"].startswith("us-east-1 (AWS_REGION from the environment)")
-    assert re.fullmatch(rf"{aws.url}, in \d+ ms", facts["discovery"])
-    assert "memory store 24 h, magnetic store 365 d" in facts["retention"]
-    assert "~/.local/state/ingest-weather/journal.sqlite3" in facts["journal"]
-    assert re.search(r"last delivery \d+ s ago; no damage found; .* free", facts["journal"])
-    assert (facts["pending"], facts["rejected"], facts["run lock"]) == ("none", "none", "free")
-    assert facts["cron"] == "runs it at 3-59/10 * * * *"
-    assert re.search(r"ended \d+ s ago; statuses, latest first: 0$", facts["last runs"])
+    seen = {
+        "settings": "OPENWEATHERMAP_API_KEY",
+        "credentials": "arn:aws:",
+        "secret": SECRET_ID,
+        "API key": "°C",
+        "place": "2643743",
+        "region": "AWS_REGION",
+        "discovery": aws.url,
+        "retention": "365 d",
+        "journal": "~/.local/state/ingest-weather/journal.sqlite3",
+        "cron": "3-59/10 * * * *",
+    }
+    assert [name for name, part in seen.items() if part not in found[name]["fact"]] == []
     assert aws.rows(DATABASE, TABLE) == rows
 
 
@@ -198,30 +200,24 @@ def test_an_empty_account_lists_all_that_is_missing(
         found = check(PATH=f"{crontab.parent}:{os.defpath}")
     assert check.status == Status.CONFIG
     assert {name for name, each in found.items() if each["ok"] is False} == {"secret", "table"}
-    assert "there is no secret 'weather-ingest' in region us-east-1" in found["secret"]["fact"]
-    assert f"no database {DATABASE}" in found["table"]["fact"]
+    assert DATABASE in found["table"]["fact"]
     assert "ingest_weather.py setup" in found["secret"]["next_step"]
     assert "ingest_weather.py setup" in found["table"]["next_step"]
-    assert found["API key"]["fact"] == "not checked: needs the secret"
-    assert found["place"]["fact"] == "not checked: needs the secret"
+    assert (need_of(found["API key"]), need_of(found["place"])) == ("the secret", "the secret")
     assert found["cron"]["warning"]
     assert "--install-cron" in found["cron"]["next_step"]
     assert weather.requests == []
-    assert found["journal"]["fact"].startswith("none yet at ~/")
 
 
 def test_half_set_up_names_the_other_half(check: Check) -> None:
     found = check(TIMESTREAM_TABLE="another_table")
     assert check.status == Status.CONFIG
-    assert (
-        found["table"]["fact"]
-        == f"there is no table another_table in {DATABASE} in region us-east-1"
-    )
-    assert found["WriteRecords"]["fact"] == "not checked: needs a table"
+    assert "another_table" in found["table"]["fact"]
+    assert need_of(found["WriteRecords"]) == "a table"
     assert found["API key"]["ok"] is True
     found = check(WEATHER_SECRET_ID="another")
     assert found["secret"]["status"] == check.status == Status.CONFIG
-    assert found["API key"]["fact"] == "not checked: needs the secret"
+    assert need_of(found["API key"]) == "the secret"
     assert found["table"]["ok"] is True
     assert check.failures(WEATHER_SECRET_ID="", OPENWEATHERMAP_API_KEY=API_KEY) == {}
 
@@ -229,13 +225,13 @@ def test_half_set_up_names_the_other_half(check: Check) -> None:
 def test_settings_are_all_listed_and_the_rest_is_checked_with_what_is_usable(check: Check) -> None:
     found = check(WEATHER_UNITS="furlongs", TIMESTREAM_TABEL="t", LOG_FORMAT="xml")
     assert check.status == Status.CONFIG
-    for problem in ("TIMESTREAM_TABEL: did you mean TIMESTREAM_TABLE?", "'furlongs'", "'xml'"):
+    for problem in ("TIMESTREAM_TABEL", "'furlongs'", "'xml'"):
         assert problem in found["settings"]["fact"]
-    assert found["API key"]["fact"] == "not checked: needs settings (WEATHER_UNITS)"
+    assert "WEATHER_UNITS" in need_of(found["API key"])
     assert found["table"]["ok"] is True
     more = check(TIMESTREAM_TABLE="?", TIMESTREAM_ENDPOINT_URL="ftp://x", WEATHER_JOURNAL="here")
-    assert more["discovery"]["fact"] == "not checked: needs settings (TIMESTREAM_ENDPOINT_URL)"
-    assert more["journal"]["fact"] == "not checked: needs settings (WEATHER_JOURNAL)"
+    assert "TIMESTREAM_ENDPOINT_URL" in need_of(more["discovery"])
+    assert "WEATHER_JOURNAL" in need_of(more["journal"])
     assert more["API key"]["ok"] is True
 
 
@@ -246,19 +242,13 @@ def test_a_refused_key_is_told_from_a_place_that_is_not_known(
     assert check.status == Status.UNAVAILABLE
     assert [name for name, each in found.items() if each["ok"] is False] == ["place"]
     assert found["place"]["status"] == check.program.run("--place", "Atlantis,GR").returncode
-    assert found["place"]["fact"] == (
-        "Atlantis,GR (the first of 2 places): OpenWeatherMap answers 404 (city not found): it "
-        "knows no such place."
-    )
-    assert "configure its city id or coordinates" in found["place"]["next_step"]
+    assert "Atlantis,GR (the first of 2 places)" in found["place"]["fact"]
     assert found["API key"]["ok"] is True
-    assert found["API key"]["fact"].startswith("accepted")
     weather.api_key = "another"
     found = check()
     assert check.status == Status.NOPERM
-    assert "it does not accept the API key" in found["API key"]["fact"]
-    assert "two hours" in found["API key"]["next_step"]
-    assert found["place"]["fact"] == "not checked: needs the API key"
+    assert found["API key"]["status"] == Status.NOPERM
+    assert need_of(found["place"]) == "the API key"
 
 
 def test_the_place_that_openweathermap_took_it_for_is_told(check: Check) -> None:
@@ -272,9 +262,8 @@ def test_each_denied_action_is_named(check: Check, aws: EmbeddedAws) -> None:
         aws.plan.always(action, denied(action))
     found = check()
     assert check.status == Status.NOPERM
-    assert found["DescribeTable"]["fact"].endswith("is denied; a run does not need it")
     assert found["DescribeTable"]["ok"] is None
-    assert found["WriteRecords"]["fact"] == "timestream:WriteRecords is denied"
+    assert found["WriteRecords"]["status"] == Status.NOPERM
     assert "--print-iam-policy" in found["WriteRecords"]["next_step"]
     assert found["table"]["ok"] is None
     aws.plan.clear()
@@ -288,21 +277,21 @@ def test_denied_discovery_stops_what_needs_it_and_nothing_else(
     aws.plan.always("DescribeEndpoints", denied("timestream:DescribeEndpoints"))
     found = check()
     assert check.status == Status.NOPERM
-    assert "resource '*'" in found["discovery"]["next_step"]
-    assert found["DescribeEndpoints"]["fact"] == "timestream:DescribeEndpoints is denied"
+    assert found["DescribeEndpoints"]["status"] == Status.NOPERM
     for name in ("DescribeTable", "WriteRecords", "table"):
-        assert found[name]["fact"] == "not checked: needs discovery"
+        assert need_of(found[name]) == "discovery"
     for name in ("API key", "journal", "clock", "cron"):
         assert found[name]["ok"] is True
     skipped = check(TIMESTREAM_ENDPOINT_URL=aws.url)
     assert check.status == 0
-    assert "skipped: TIMESTREAM_ENDPOINT_URL" in skipped["discovery"]["fact"]
+    assert skipped["discovery"]["ok"] is None
     assert skipped["WriteRecords"]["ok"] is True
     aws.plan.always(
         "DescribeEndpoints",
         aws_error("AccessDeniedException", "Only existing Timestream for LiveAnalytics customers"),
     )
-    assert "This is no IAM mistake" in check()["discovery"]["fact"]
+    found = check()  # which is not for a policy to allow
+    assert found["discovery"]["next_step"] == found["DescribeEndpoints"]["next_step"]
 
 
 def test_without_credentials_or_with_expired_ones_the_rest_is_checked(
@@ -313,16 +302,15 @@ def test_without_credentials_or_with_expired_ones_the_rest_is_checked(
     found = check(**CREDENTIALS)
     assert check.status == Status.NOPERM
     assert EXPIRED in found["credentials"]["fact"]
-    assert "Renew the credentials" in found["credentials"]["next_step"]
     for name in ("secret", "discovery", "WriteRecords"):
-        assert found[name]["fact"] == "not checked: needs credentials"
+        assert need_of(found[name]) == "credentials"
     assert found["clock"]["ok"] is True
     del check.program.environment["AWS_ACCESS_KEY_ID"]
     without = check(OPENWEATHERMAP_API_KEY=API_KEY)
     assert check.status == Status.NOPERM
-    assert "AWS_PROFILE" in without["credentials"]["next_step"]
+    assert without["credentials"]["status"] == Status.NOPERM
     assert without["API key"]["ok"] is True
-    assert without["clock"]["fact"] == "within 2 s of OpenWeatherMap's"
+    assert "AWS" not in without["clock"]["fact"]
     assert check.failures(AWS_PROFILE="nobody") == {"credentials": Status.CONFIG}
 
 
@@ -331,16 +319,15 @@ def test_credentials_that_are_refused_later_are_no_matter_of_permissions(
 ) -> None:
     aws.plan.always("GetSecretValue", aws_error("ExpiredTokenException", EXPIRED))
     found = check()
-    assert found["GetSecretValue"]["fact"] == "not checked: needs credentials"
+    assert need_of(found["GetSecretValue"]) == "credentials"
     assert found["secret"]["status"] == Status.NOPERM
 
 
 def test_a_region_without_timestream_is_told(check: Check) -> None:
     found = check(AWS_REGION="eu-west-2")
     assert check.status == Status.CONFIG
-    assert "eu-west-2 (AWS_REGION from the environment)" in found["region"]["fact"]
-    assert "eu-west-1" in found["region"]["next_step"]
-    assert found["discovery"]["fact"] == "not checked: needs another region"
+    assert found["region"]["status"] == Status.CONFIG
+    assert need_of(found["discovery"]) == "another region"
     assert check.failures(AWS_REGION="", AWS_DEFAULT_REGION="") == {"region": Status.CONFIG}
 
 
@@ -351,8 +338,7 @@ def test_an_observation_that_is_too_old_for_the_table_is_told_beforehand(
     aws.make_table(DATABASE, TABLE, memory_hours=2)
     found = check()
     assert check.status == Status.DATAERR
-    assert "the weather's last observation 3 h ago: too old" in found["retention"]["fact"]
-    assert "Turn magnetic store writes on" in found["retention"]["next_step"]
+    assert "ingest_weather.py setup --update" in found["retention"]["next_step"]
     aws.make_table(DATABASE, TABLE, memory_hours=2, magnetic_writes=True)
     assert check.failures() == {}
     old = observed(time_ms=now_ms() - 500 * DAY_MS)
@@ -360,38 +346,15 @@ def test_an_observation_that_is_too_old_for_the_table_is_told_beforehand(
     assert check.failures() == {"retention": Status.DATAERR}
 
 
-@pytest.mark.parametrize(
-    ("ahead_s", "ok", "warns"), [(-40, True, False), (300, True, True), (1200, False, False)]
-)
-def test_the_clock_is_compared_with_the_services_own(
-    check: Check,
-    aws: EmbeddedAws,
-    weather: EmbeddedOpenWeatherMap,
-    ahead_s: int,
-    ok: bool,
-    warns: bool,
-) -> None:
-    aws.clock = weather.clock = lambda: time.time() + ahead_s
-    clock = check()["clock"]
-    assert (clock["ok"], clock["warning"]) == (ok, warns)
-    assert ("ahead of" if ahead_s < 0 else "behind") in clock["fact"]
-    assert "AWS's and OpenWeatherMap's" in clock["fact"]
-    assert clock["next_step"] in ("", "Have NTP set it: timedatectl set-ntp true")
-    assert check.status == (Status.OK if ok else Status.CONFIG)
-
-
-def test_where_the_services_disagree_on_the_time_each_is_told_and_awss_counts(
+def test_the_clock_is_compared_with_the_services_own_and_awss_counts(
     check: Check, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap
 ) -> None:
-    weather.clock = lambda: time.time() + 1200
+    """What their Date headers say becomes a fact in `test_check_sentences.py`."""
+    aws.clock = weather.clock = lambda: time.time() + 1200
+    assert check.failures() == {"clock": Status.CONFIG}
+    aws.clock = time.time
     clock = check()["clock"]
-    assert clock["fact"] == "within 2 s of AWS's; 20 min behind OpenWeatherMap's"
     assert (clock["ok"], clock["warning"], check.status) == (True, True, Status.OK)
-    assert "a cache may have answered" in clock["next_step"]
-    aws.clock, weather.clock = weather.clock, aws.clock
-    clock = check()["clock"]
-    assert clock["fact"].startswith("20 min behind AWS's; within 2 s of OpenWeatherMap's")
-    assert check.status == Status.CONFIG
 
 
 def test_without_an_answer_from_anybody_the_clock_is_not_checked(
@@ -400,7 +363,7 @@ def test_without_an_answer_from_anybody_the_clock_is_not_checked(
     aws.plan.always("*", reset())
     weather.plan.always("*", reset())
     clock = check(OPENWEATHERMAP_API_KEY=API_KEY, WEATHER_TIMEOUT_SECONDS="1")["clock"]
-    assert clock["fact"] == "not checked: needs an answer from AWS or OpenWeatherMap"
+    assert clock["ok"] is None
 
 
 def test_a_date_that_cannot_be_read_is_none() -> None:
@@ -451,15 +414,12 @@ def test_what_waits_in_the_journal_is_counted_while_another_program_writes_to_it
             end_run(journal, status, "{}", hour_ago + minutes * 60_000)
         found = check()  # the journal is open, with a -wal beside it
     assert check.status == Status.DATAERR
-    assert found["rejected"]["fact"] == "1 record that Timestream refused"
+    assert found["rejected"]["status"] == Status.DATAERR
     assert "ingest_weather.py rejected" in found["rejected"]["next_step"]
-    assert found["pending"]["fact"] == "1 observation, the oldest observed 60 min ago"
     assert found["pending"]["warning"]
-    assert "last delivery 60 min ago" in found["journal"]["fact"]
-    assert found["last runs"]["fact"].endswith("57 min ago; statuses, latest first: 75 0 75 0")
-    assert found["last runs"]["next_step"].startswith("75: not everything could be delivered")
+    assert found["last runs"]["fact"].endswith("75 0 75 0")
     other = check(TIMESTREAM_TABLE="another_table")
-    assert f"1 for {TARGET}, not this run's" in other["pending"]["fact"]
+    assert TARGET in other["pending"]["fact"]
 
 
 def test_runs_that_have_stopped_are_told(check: Check) -> None:
@@ -468,7 +428,6 @@ def test_runs_that_have_stopped_are_told(check: Check) -> None:
             end_run(journal, 0, "{}", now_ms() - minutes * 60_000)
     found = check()
     assert found["last runs"]["warning"]
-    assert "See whether cron still runs it" in found["last runs"]["next_step"]
     assert check.status == 0
 
 
@@ -479,39 +438,36 @@ def test_a_held_lock_is_told_with_its_holder_and_one_held_too_long_is_a_failure(
     lock = RunLock(check.journal, now_ms())
     found = check()
     assert (found["run lock"]["ok"], found["run lock"]["warning"]) == (True, True)
-    assert f"held by pid {os.getpid()}, since" in found["run lock"]["fact"]
+    assert f"pid {os.getpid()}" in found["run lock"]["fact"]
     assert check.status == 0
     os.utime(path, (time.time() - 3600,) * 2)
     assert check.failures() == {"run lock": Status.TEMPFAIL}
     lock.release()
-    assert check()["run lock"]["fact"] == "free"
+    assert (check()["run lock"]["ok"], check.status) == (True, 0)
 
 
-@pytest.mark.parametrize(
-    ("action", "name", "ok", "status"),
-    [
-        ("GetCallerIdentity", "credentials", True, Status.OK),
-        ("GetSecretValue", "secret", False, Status.TEMPFAIL),
-        ("DescribeEndpoints", "discovery", False, Status.TEMPFAIL),
-        ("DescribeTable", "table", False, Status.TEMPFAIL),
-        ("WriteRecords", "WriteRecords", False, Status.TEMPFAIL),
-        ("weather", "API key", False, Status.UNAVAILABLE),
-    ],
-)
 def test_a_service_that_stays_silent_is_told_and_waited_for_no_longer_than_one_call(
-    check: Check,
-    aws: EmbeddedAws,
-    weather: EmbeddedOpenWeatherMap,
-    action: str,
-    name: str,
-    ok: bool,
-    status: Status,
+    check: Check, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap
 ) -> None:
-    (weather if action == "weather" else aws).plan.always(action, stall())
-    found = check(WEATHER_TIMEOUT_SECONDS="3")[name]
-    assert (found["ok"], found["status"]) == (ok, status)
-    assert "WEATHER_TIMEOUT_SECONDS" in found["fact"]
-    assert found["next_step"]
+    """None of these needs the answer of another; two are asked once the others have answered."""
+    expected: dict[str, Status] = {}
+    got: dict[str, Status] = {}
+    for silent in (
+        {"GetCallerIdentity": ("credentials", Status.OK), "DescribeTable": ("table", TEMPFAIL)},
+        {"GetSecretValue": ("secret", TEMPFAIL), "WriteRecords": ("WriteRecords", TEMPFAIL)},
+        {"DescribeEndpoints": ("discovery", TEMPFAIL), "weather": ("API key", UNAVAILABLE)},
+    ):
+        for action in silent:
+            (weather if action == "weather" else aws).plan.always(action, stall())
+        found = check(WEATHER_TIMEOUT_SECONDS="1", OPENWEATHERMAP_API_KEY=API_KEY)
+        for name, status in silent.values():
+            expected[name] = status
+            got[name] = found[name]["status"]
+            assert "WEATHER_TIMEOUT_SECONDS" in found[name]["fact"], name
+            assert found[name]["next_step"], name
+        aws.plan.clear()
+        weather.plan.clear()
+    assert got == expected
 
 
 def test_where_all_services_stay_silent_it_ends_at_the_deadline_with_what_is_local(
@@ -534,8 +490,6 @@ def test_answers_that_break_off_are_no_good_news(check: Check, aws: EmbeddedAws)
     assert [found[each]["status"] for each in ("secret", "table")] == [Status.TEMPFAIL] * 2
     # What is left of its refusal is not known, and so not called passing.
     assert found["WriteRecords"]["status"] == Status.CONFIG
-    assert "broke off" in found["secret"]["fact"]
-    assert "broke off" in found["table"]["fact"]
     aws.plan.clear()
     aws.plan.always("WriteRecords", answer(200, b'{"RecordsIngested": {"Total": 1}}'))
     assert check()["WriteRecords"]["warning"]
@@ -544,25 +498,21 @@ def test_answers_that_break_off_are_no_good_news(check: Check, aws: EmbeddedAws)
 def test_only_lines_that_run_this_very_program_count(check: Check, crontab: Path) -> None:
     table = crontab.parent / "table"
     table.write_text(f"@hourly cd / && '{SCRIPT}' -q\n*/5 0 * * * A=secret python {SCRIPT} -v\n")
-    assert check()["cron"]["fact"] == "runs it at @hourly; */5 0 * * *"
+    fact = check()["cron"]["fact"]
+    assert "@hourly; */5 0 * * *" in fact
+    assert "secret" not in fact
     table.write_text(
         f"# */5 * * * * {SCRIPT}\n0 7 * * * {SCRIPT} -q check\n* * * * * /else{SCRIPT}\n"
     )
-    found = check()["cron"]
-    assert found["warning"]
-    assert found["fact"] == f"no line of this user's crontab runs {SCRIPT}"
+    assert check()["cron"]["warning"]
 
 
 def test_without_a_crontab_program_or_with_one_that_hangs_cron_is_not_checked(
     check: Check, crontab: Path
 ) -> None:
-    absent = check(PATH=str(crontab.parent.parent))["cron"]
-    assert (absent["ok"], absent["fact"]) == (
-        None,
-        "not checked: there is no crontab program here",
-    )
+    assert check(PATH=str(crontab.parent.parent))["cron"]["ok"] is None
     crontab.write_text("#!/bin/sh\nexec sleep 20\n")
-    hangs = check(WEATHER_TIMEOUT_SECONDS="3")["cron"]
+    hangs = check(WEATHER_TIMEOUT_SECONDS="1")["cron"]
     assert hangs["ok"] is None
     assert "WEATHER_TIMEOUT_SECONDS" in hangs["fact"]
 
@@ -574,36 +524,16 @@ def lines_of(text: str) -> list[str]:
     return lines
 
 
-def on_terminal(program: Program, **env: str) -> str:
-    """What a person sees on a terminal of 80 columns."""
-    person, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    with subprocess.Popen(
-        program.command("check"), env=program.env(env), cwd="/", stdout=terminal, stderr=terminal
-    ) as process:
-        os.close(terminal)
-        seen = b""
-        try:
-            while more := os.read(person, 65536):
-                seen += more
-        except OSError:  # how Linux says that the other end was closed
-            pass
-        finally:
-            os.close(person)
-    assert process.returncode == 0, seen
-    return seen.decode().replace("\r\n", "\n")
-
-
 def test_a_terminal_shows_coloured_ticks_and_never_with_no_color(check: Check) -> None:
-    utf8 = {"LC_ALL": "C.UTF-8", "TERM": "xterm"}
-    coloured = on_terminal(check.program, **utf8)
+    screen = screen_of(check.program, "check")
+    coloured = screen.raw.decode().replace("\r\n", "\n")
     assert coloured.startswith("\x1b[32m✓\x1b[0m settings")
-    plain = on_terminal(check.program, **utf8, NO_COLOR="1")
+    plain = screen_of(check.program, "check", NO_COLOR="1").text
     assert plain.startswith("ok   settings")
-    for text in (re.sub(r"\x1b\[\d+m", "", coloured), plain):
+    for text in (screen.text, plain):
         lines = lines_of(text)
         assert "\x1b" not in text
-        assert lines[-1].startswith("Nothing is wrong: ")
+        assert re.search(r"\d+ ok", lines[-1])
         names = re.findall(r"^(?:✓|ok  ) (\S.{16})  ", text, re.M)
         assert [name.rstrip() for name in names] == [each for each in NAMES if each != "last runs"]
 
@@ -613,20 +543,18 @@ def test_a_mail_reads_well_and_says_what_to_fix_first(check: Check, aws: Embedde
     run = check.program.run("check", env={**CREDENTIALS, "WEATHER_UNITS": "x", "LC_ALL": "C"})
     assert run.returncode == Status.CONFIG
     assert run.stderr == ""
-    assert "(1 other member not used)" in " ".join(run.stdout.split())
     assert not any(secret in run.stdout for secret in SECRETS)
     lines = lines_of(run.stdout)
     assert lines[0].startswith("FAIL settings           WEATHER_UNITS (from the environment): 'x'")
     assert any(line.startswith(" " * 24 + "-> ") for line in lines)
-    assert lines[-2].startswith("1 failed, ")
-    assert "Fix first: settings. Exit status 78" in run.stdout.replace("\n", " ")
+    assert re.search(r"first: settings.*78", run.stdout.replace("\n", " "))
 
 
 def test_what_to_do_stands_apart_from_what_was_found(check: Check, aws: EmbeddedAws) -> None:
     aws.plan.always("WriteRecords", aws_error("ThrottlingException", "Rate exceeded", 429))
     found = check()["WriteRecords"]
-    assert found["fact"].endswith("failed: ThrottlingException: Rate exceeded. (HTTP 429)")
-    assert found["next_step"].startswith("Nothing to do if it passes; else")
+    assert "Rate exceeded" in found["fact"]
+    assert found["next_step"] not in found["fact"]
     assert check.status == Status.TEMPFAIL
 
 
@@ -654,7 +582,7 @@ def test_an_interrupted_check_ends_in_good_order(check: Check, aws: EmbeddedAws)
     run = ended(process)
     assert_clean(run)
     assert run.returncode == Status.TEMPFAIL
-    assert "SIGINT ended the check." in run.stderr
+    assert "SIGINT" in run.stderr
 
 
 def test_quiet_prints_what_is_wrong_alone(check: Check, aws: EmbeddedAws) -> None:
@@ -667,13 +595,8 @@ def test_quiet_prints_what_is_wrong_alone(check: Check, aws: EmbeddedAws) -> Non
     assert run.stdout.startswith("FAIL WriteRecords")
 
 
-def test_help_has_examples_and_fits_a_terminal(program: Program) -> None:
-    run = program.run("check", "--help", env={"COLUMNS": "80"})
-    assert run.returncode == 0
-    assert "examples:" in run.stdout
-    assert "exit statuses" in run.stdout
-    assert max(map(len, run.stdout.splitlines())) <= 80
-    told = re.search(r"in this order:\n(.*?)\n\n", run.stdout, re.S)
+def test_the_help_lists_every_check_in_its_order() -> None:
+    told = re.search(r"in this order:\n(.*?)\n\n", EPILOG, re.S)
     assert told
     listed = re.findall(r"^  (\S.*?)(?:  .*)?$", told[1], re.M)
     assert [name for line in listed for name in re.split(r", *", line) if name] == NAMES

@@ -23,23 +23,12 @@ def test_the_demo_shows_a_run_and_a_rejection_and_leaves_nothing_behind(tmp_path
         "exit status 0",
         f"exit status {int(Status.DATAERR)}",
     ]
-    assert (
-        "Timestream rejected 1 of 4 records for TIMESTREAM-DEMO.london_weather_information "
-        "(3 stored):\n  Humidity=93 city=London country=GB city_id=2643743 at " in run.stderr
-    )
-    assert "is lower than the existing version" in run.stderr
-    assert "To overwrite it: ingest_weather.py rejected --retry" in run.stderr
+    (rejected,) = (line for line in run.stderr.splitlines() if line.startswith("  Humidity=93 "))
+    assert "is lower than the existing version" in rejected
+    assert run.stderr.rstrip().endswith("ingest_weather.py rejected --retry")
     assert "Traceback" not in run.stderr
     assert list(home.iterdir()) == []
     assert list(temporary.iterdir()) == []
-
-
-def test_its_help_and_that_of_the_program_have_examples_and_fit_80_columns() -> None:
-    for command in (["demo"], []):
-        run = Program({"COLUMNS": "80"}).run(*command, "--help")
-        assert run.returncode == 0
-        assert "\nexamples:\n" in run.stdout
-        assert max(map(len, run.stdout.splitlines())) <= 80
 
 
 def test_the_demo_ignores_the_users_own_settings(tmp_path: Path) -> None:

@@ -1,15 +1,10 @@
 """`show`: what the journal holds, what Timestream holds, and whether the two agree."""
 
 import csv
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 from argparse import Namespace
 from contextlib import closing
 from dataclasses import replace
@@ -20,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands.show import make_parser
 from commands.show.comparison import Comparison, compare
 from commands.show.readings import gap_limit_ms, mean_direction
 from commands.show.screen import BARS, PLAIN, sparkline
@@ -43,6 +39,7 @@ from ingest.places import Place
 from tests.conftest import API_KEY, DATABASE, SECRET_ID, TABLE, Program
 from tests.support.readings import HOUR_MS, LONDON, PARIS, ago, fill, now_ms, page, reject, rows
 from tests.support.runs import Finished, assert_clean, journal_of
+from tests.support.terminal import screen_of
 
 WIDTH = 80
 
@@ -65,36 +62,6 @@ def as_json(program: Program, *arguments: str) -> dict[str, Any]:
     return read
 
 
-def on_terminal(program: Program, *arguments: str, env: dict[str, str] | None = None) -> str:
-    """What a terminal of 80 columns shows."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
-    environment = {"TERM": "xterm-256color", "LANG": "C.UTF-8", **(env or {})}
-    process = subprocess.Popen(
-        program.command("show", *arguments),
-        env=program.env(environment),
-        cwd="/",
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    written = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            written += chunk
-    except OSError:  # Linux says so where nobody has the other end any more
-        pass
-    finally:
-        os.close(ours)
-    assert process.wait(timeout=60) == 0, written
-    return written.decode()
-
-
-def without_colours(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-
-
 def day(place: Place = LONDON, hours: int = 24, every_min: int = 30) -> list[Observation]:
     """Readings up to ten minutes ago, warmer from one to the next."""
     count = hours * 60 // every_min
@@ -113,19 +80,13 @@ def day(place: Place = LONDON, hours: int = 24, every_min: int = 30) -> list[Obs
 
 
 def test_without_a_journal_it_says_so_and_succeeds(alone: Program, tmp_path: Path) -> None:
-    assert "There is no journal at" in shown(alone)
-    assert "nothing was fetched so far" in shown(alone)
-    assert as_json(alone)["readings"] == []
+    read = as_json(alone)
+    assert (read["readings"], len(read["notes"])) == ([], 1)
     assert shown(alone, "--csv").splitlines() == [
         "time,time_ms,place,city,country,measure,value,unit,state"
     ]
-    assert "was not written" in shown(alone, "--plot", str(tmp_path / "weather.png"))
+    assert str(tmp_path / "weather.png") in shown(alone, "--plot", str(tmp_path / "weather.png"))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_empty_journal_is_told_from_a_missing_one(alone: Program) -> None:
-    fill(journal_of(alone), [])
-    assert "is empty: nothing was fetched so far" in shown(alone)
 
 
 def test_one_reading_is_shown_with_time_age_and_units(alone: Program) -> None:
@@ -156,19 +117,15 @@ def test_the_table_has_least_mean_most_and_latest_of_the_window(alone: Program) 
 
 def test_one_hour_is_told_as_one(alone: Program, tmp_path: Path) -> None:
     fill(journal_of(alone), [ago(90, CurrentTemp="7")])
-    assert "No readings in the last hour." in shown(alone, "--hours", "1")
-    assert "readings of the last hour to plot" in shown(
-        alone, "--hours", "1", "--plot", str(tmp_path / "weather.png")
-    )
-    assert "No readings in the last 1.25 hours." in shown(alone, "--hours", "1.25")
-    assert "The last 1000000 hours, from" in shown(alone, "--hours", "1000000")
+    assert "last hour." in shown(alone, "--hours", "1")
+    assert "last hour" in shown(alone, "--hours", "1", "--plot", str(tmp_path / "weather.png"))
+    assert "last 1.25 hours." in shown(alone, "--hours", "1.25")
+    assert "last 1000000 hours" in shown(alone, "--hours", "1000000")
 
 
 def test_a_reading_before_the_window_is_still_the_latest(alone: Program) -> None:
     fill(journal_of(alone), [ago(60 * 50, CurrentTemp="7")])
-    text = shown(alone)
-    assert "2 d ago" in text
-    assert "No readings in the last 24 hours." in text
+    assert "2 d ago" in shown(alone)
     assert as_json(alone)["readings"] == []
     assert [each["value"] for each in as_json(alone)["latest"]] == [7]
 
@@ -182,8 +139,8 @@ def test_of_a_place_the_latest_is_what_was_observed_last(alone: Program) -> None
 
 def test_pending_readings_count_and_are_noted(alone: Program) -> None:
     fill(journal_of(alone), [ago(30), ago(20), ago(10)], pending=2)
-    text = shown(alone)
-    assert "2 observations are pending: fetched, and not yet confirmed by Timestream." in text
+    (note,) = as_json(alone)["notes"]
+    assert note.startswith("2 observations are pending")
     states = [each["state"] for each in as_json(alone, "--measure", "Humidity")["readings"]]
     assert states == ["delivered", "pending", "pending"]
 
@@ -226,8 +183,7 @@ def test_filters_narrow_each_and_together(alone: Program) -> None:
     for spelling in ("London, GB", " london ,gb", "LONDON", "London,  GB "):
         read = as_json(alone, "--place", spelling)
         assert {each["city"] for each in read["readings"]} == {"London"}, spelling
-    text = shown(alone, "--place", "Rome")
-    assert text == "The journal has no such reading. Its places: London,GB; Paris,FR.\n"
+    assert "London,GB; Paris,FR" in shown(alone, "--place", "Rome")
 
 
 def test_a_place_in_front_of_the_command_counts_too(alone: Program) -> None:
@@ -282,7 +238,7 @@ def test_readings_have_the_units_that_they_were_fetched_in(alone: Program) -> No
     text = shown(alone, "--units", "metric")
     assert "CurrentTemp 50 F   WindSpeed 3 mph" in text
     assert text.splitlines()[-1] == (
-        "The journal knows what was fetched in imperial units: --units metric is not for that."
+        "--units metric does not change readings that were fetched in imperial units."
     )
     assert as_json(alone)["units"] == "imperial"
     assert "--units" not in shown(alone, "--units", "imperial")
@@ -350,9 +306,9 @@ def test_every_measure_has_its_row_and_codes_have_no_mean(alone: Program) -> Non
 def test_on_a_terminal_it_has_colours_and_bars_within_80_columns(alone: Program) -> None:
     long_name = Place("Llanfairpwllgwyngyll,GB", ())
     fill(journal_of(alone), [*day(), *day(long_name, hours=3)])
-    text = on_terminal(alone)
-    assert "\x1b[" in text
-    plain = without_colours(text)
+    screen = screen_of(alone, "show")
+    assert b"\x1b[" in screen.raw
+    plain = screen.text
     assert "▁" in plain
     assert "█" in plain
     assert "°C" in plain
@@ -362,24 +318,23 @@ def test_on_a_terminal_it_has_colours_and_bars_within_80_columns(alone: Program)
 def test_with_all_measures_it_keeps_within_80_columns_everywhere(alone: Program) -> None:
     values = dict.fromkeys(MEASURES, "1234.56") | {"Condition": "Thunderstorm"}
     fill(journal_of(alone), [ago(30, LONDON, **values), ago(20, LONDON, **values)])
-    for text in (on_terminal(alone), shown(alone)):
-        lines = without_colours(text).splitlines()
-        assert max(map(len, lines)) <= WIDTH, text
+    for text in (screen_of(alone, "show").text, shown(alone)):
+        assert max(map(len, text.splitlines())) <= WIDTH, text
 
 
-@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_without_colour_a_terminal_shows_plain_ascii(alone: Program, env: dict[str, str]) -> None:
+def test_without_colour_a_terminal_shows_plain_ascii(alone: Program) -> None:
     fill(journal_of(alone), day())
-    text = on_terminal(alone, env=env)
-    assert "\x1b" not in text
-    assert text.isascii()
+    for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        raw = screen_of(alone, "show", **env).raw
+        assert raw.isascii(), env
+        assert b"\x1b" not in raw, env
 
 
 def test_in_a_mail_it_is_plain_ascii_without_trailing_blanks(alone: Program) -> None:
     fill(journal_of(alone), day())
     text = shown(alone)
     assert text.isascii()
-    assert "trend: .:-=+*#@ from lowest to highest" in text
+    assert f"trend: {PLAIN}" in text
     assert all(line == line.rstrip() for line in text.splitlines())
 
 
@@ -431,30 +386,24 @@ def test_a_journal_that_is_off_or_damaged_is_told(alone: Program) -> None:
     assert_clean(damaged)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--hours", "0"], "is not a number of hours"),
-        (["--hours", "nan"], "is not a number of hours"),
-        (["--hours", "soon"], "is not a number of hours"),
-        (["--measure", "Humdity"], "invalid choice"),
-        (["--csv", "--json"], "not allowed with"),
-        (["--plot", "weather.gif"], "ends neither in .png nor in .svg"),
-        (["--time-zone", "Europe/Lundon"], "is not a time zone"),
-        (["--compare", "--csv"], "leave --csv and --plot out"),
-    ],
-)
-def test_wrong_usage_is_told(alone: Program, arguments: list[str], said: str) -> None:
-    run = alone.run("show", *arguments)
+def test_wrong_usage_is_told(alone: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    told = {}
+    for words in (
+        ["--hours", "0"],
+        ["--hours", "nan"],
+        ["--hours", "soon"],
+        ["--measure", "Humdity"],
+        ["--csv", "--json"],
+        ["--plot", "weather.gif"],
+        ["--time-zone", "Europe/Lundon"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            make_parser().parse_args(words)
+        told[" ".join(words)] = ended.value.code, words[0] in capsys.readouterr().err
+    assert {words: each for words, each in told.items() if each != (Status.USAGE, True)} == {}
+    run = alone.run("show", "--compare", "--csv")
     assert run.returncode == Status.USAGE
-    assert said in run.stderr
     assert_clean(run)
-
-
-def test_the_help_fits_80_columns_and_has_examples(alone: Program) -> None:
-    text = shown(alone, "--help", env={"COLUMNS": "80"})
-    assert "examples:" in text
-    assert max(map(len, text.splitlines())) <= WIDTH
 
 
 # --- from Timestream
@@ -506,7 +455,7 @@ def test_the_sql_is_shown_with_v_and_names_what_was_asked_for(
     assert statement.startswith(f'SELECT * FROM "{DATABASE}"."{TABLE}" WHERE time BETWEEN ')
     assert "measure_name IN ('Humidity')" in statement
     assert "(\"city\" = 'London' AND \"country\" = 'GB')" in statement
-    assert "no such reading of the last 2 hours" in run.stdout
+    assert "last 2 hours" in run.stdout
     quiet = program.run("show", *arguments)
     assert quiet.stderr == ""
 
@@ -525,7 +474,7 @@ def test_a_place_that_the_journal_knows_is_asked_for_by_its_dimensions(
     )
     unknown = program.run("show", "--from-timestream", "--place", "zip:8001,CH")
     assert unknown.returncode == Status.USAGE
-    assert "name its city instead" in unknown.stderr
+    assert "zip:8001,CH" in unknown.stderr
     fill(journal_of(program), [zurich])
     for spelling in ("zip:8001,CH", "zip:8001, ch"):
         shown(program, "--from-timestream", "--place", spelling)
@@ -609,7 +558,8 @@ def test_what_timestream_refuses_is_told(
     aws.plan.always("Query", aws_error(code, "No such table.", http))
     run = program.run("show", "--from-timestream")
     assert run.returncode == status
-    assert f"Querying {DATABASE}.{TABLE} in region us-east-1 failed: {code}" in run.stderr
+    assert f"{DATABASE}.{TABLE}" in run.stderr
+    assert code in run.stderr
     assert_clean(run)
 
 
@@ -632,9 +582,9 @@ def test_a_silent_timestream_is_waited_for_until_the_deadline(
 def test_on_a_terminal_a_query_says_how_far_it_is(program: Program, aws: EmbeddedAws) -> None:
     table = rows(day(hours=1))
     aws.queue_query_pages(page(table[:2], "one", 25.0), page(table[2:]))
-    text = on_terminal(program, "--from-timestream")
+    text = screen_of(program, "show", "--from-timestream").text
     assert f"Querying {DATABASE}.{TABLE}" in text
-    assert "▄" in without_colours(text)
+    assert "▄" in text
 
 
 def test_rows_of_other_programs_are_passed_over(program: Program, aws: EmbeddedAws) -> None:
@@ -666,11 +616,7 @@ def test_what_a_real_run_delivered_is_found_in_the_table(
     aws.queue_query_pages(page(aws.rows(DATABASE, TABLE)))
     run = program.run("show", "--compare")
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.splitlines() == [
-        f"The last 24 hours in the journal and in {DATABASE}.{TABLE}:",
-        "8 records delivered, as the journal says; the table has 8.",
-        "They agree.",
-    ]
+    assert run.stdout.splitlines()[-1] == "They agree."
 
 
 def test_what_the_table_lacks_is_named_and_is_status_65(program: Program, aws: EmbeddedAws) -> None:
@@ -680,11 +626,9 @@ def test_what_the_table_lacks_is_named_and_is_status_65(program: Program, aws: E
     run = program.run("show", "--compare")
     assert (run.returncode, run.stderr) == (Status.DATAERR, "")
     moment = f"{iso_time(seen[0].time_ms)} ({seen[0].time_ms})"
-    assert run.stdout.splitlines()[1:] == [
-        "4 records delivered, as the journal says; the table has 3.",
-        "The table lacks 1 record of them:",
-        f"  CurrentTemp=5.00 city=London country=GB city_id=2643743 at {moment}",
-    ]
+    assert run.stdout.splitlines()[-1] == (
+        f"  CurrentTemp=5.00 city=London country=GB city_id=2643743 at {moment}"
+    )
 
 
 def test_what_only_the_table_has_is_named_and_is_no_failure(
@@ -756,7 +700,7 @@ def test_filters_hold_for_both_sides_of_a_comparison(program: Program, aws: Embe
 def test_without_a_journal_there_is_nothing_to_compare_with(program: Program) -> None:
     run: Finished = program.run("show", "--compare")
     assert run.returncode == Status.CONFIG
-    assert "There is no journal to compare with" in run.stderr
+    assert "WEATHER_JOURNAL" in run.stderr
 
 
 # --- its parts

@@ -1,17 +1,12 @@
 """What the tests of whole runs share: waiting for what can be seen, and looking at what is left."""
 
-import fcntl
 import json
-import os
-import pty
 import sqlite3
-import struct
 import subprocess
-import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +15,10 @@ from embedded.exchange import Answer, Request
 from embedded.faults import Fault
 from embedded.loopback import LoopbackService
 from tests.conftest import API_KEY, DATABASE, TABLE, Program
+from tests.support.terminal import PATIENCE_S, on_terminal
 
-PATIENCE_S = 60.0
+__all__ = ["PATIENCE_S", "on_terminal"]
+
 MEASURES = {"CurrentTemp", "TempFeelsLike", "Humidity", "Pressure"}
 
 ACCESS_KEY_ID = "AKIAIOSFODNN7NOTREAL"
@@ -35,28 +32,6 @@ CREDENTIALS = {
 SECRETS = (API_KEY, SECRET_ACCESS_KEY, SESSION_TOKEN)
 
 Finished = subprocess.CompletedProcess[str]
-
-
-@contextmanager
-def terminal() -> Iterator[tuple[int, int]]:
-    """The ends of a terminal: what a person types goes into the first."""
-    person, program = pty.openpty()
-    try:
-        yield person, program
-    finally:
-        os.close(person)
-        os.close(program)
-
-
-def on_terminal(program: Program, columns: int, *arguments: str, **env: str) -> list[str]:
-    """The few lines that the program writes on a terminal of so many columns, without colours."""
-    with terminal() as (person, screen):
-        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        os.set_blocking(person, False)
-        env = {"TERM": "dumb", "LC_ALL": "C.UTF-8", **env}
-        run = program.run(*arguments, capture_output=False, stdout=screen, env=env)
-        assert run.returncode == 0
-        return os.read(person, 65536).decode().split("\r\n")[:-1]
 
 
 DEADLINES_S = (3, 12, 48)
