@@ -52,16 +52,16 @@ def quarantine(path: Path, error: JournalError, now_ms: int) -> JournalError:
     """Rename a damaged journal, never delete it. Returns what to say about it."""
     name = f"{path.name}.corrupt-{iso_time(now_ms)}"
     with journal_errors(path):
-        aside, number = path.with_name(name), 1
-        while aside.exists():  # a rename would replace it
-            aside, number = path.with_name(f"{name}-{number}"), number + 1
+        renamed, number = path.with_name(name), 1
+        while renamed.exists():  # a rename would replace it
+            renamed, number = path.with_name(f"{name}-{number}"), number + 1
         for ending in ("", "-wal", "-shm"):
             part = path.with_name(path.name + ending)
             if part.exists():
-                part.rename(aside.with_name(aside.name + ending))
+                part.rename(renamed.with_name(renamed.name + ending))
     return JournalError(
-        f"{error} It was renamed to {aside}, and a new journal was started.",
-        f"To look for what was pending in it: sqlite3 {aside} .recover",
+        f"{error} It was renamed to {renamed}, and a new journal was started.",
+        f"To look for what was pending in it: sqlite3 {renamed} .recover",
     )
 
 

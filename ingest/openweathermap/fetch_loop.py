@@ -112,7 +112,7 @@ class FetchLoop:
 
     def results(self) -> Iterator[list[Result]]:
         while self._next or self._retries or self._active:
-            if error := self._why_hopeless():
+            if error := self._stop_reason():
                 yield from self._fail_the_rest(error)
                 return
             self._start()
@@ -138,7 +138,7 @@ class FetchLoop:
         place = next(self._places, None)
         return Transfer(place) if place else None
 
-    def _why_hopeless(self) -> IngestError | None:
+    def _stop_reason(self) -> IngestError | None:
         """Why nothing more can be fetched in this run, if so."""
         if self._deadline.passed():
             error = self._deadline.error("before its weather came")

@@ -304,7 +304,7 @@ def test_a_missing_secret_is_not_found(secretsmanager: Client) -> None:
         secretsmanager.get_secret_value(SecretId="weather-ingest")
 
 
-def test_sts_tells_whose_credentials_they_are(aws: EmbeddedAws, clients: Clients) -> None:
+def test_sts_names_the_owner_of_credentials(aws: EmbeddedAws, clients: Clients) -> None:
     client = clients(aws, "sts")
     assert client.get_caller_identity()["Account"] == "123456789012"
     assert aws.count("GetCallerIdentity") == 1

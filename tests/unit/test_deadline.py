@@ -58,7 +58,7 @@ def test_the_error_says_how_long_and_what_was_under_way(clock: Clock) -> None:
     assert caught.value.status is Status.TEMPFAIL
 
 
-def test_the_time_can_be_set_anew_from_the_same_start(clock: Clock) -> None:
+def test_the_time_can_be_changed_from_the_same_start(clock: Clock) -> None:
     deadline = Deadline(120, clock)
     clock.now += 10
     deadline.seconds = 15

@@ -252,7 +252,7 @@ def test_times_of_day_are_drawn_as_hours_of_the_local_day() -> None:
         (timezone(timedelta(hours=5, minutes=45)), "UTC+05:45"),
     ],
 )
-def test_times_of_day_say_whose_they_are(zone: tzinfo, name: str) -> None:
+def test_times_of_day_name_their_zone(zone: tzinfo, name: str) -> None:
     sunrise = series([1], "Sunrise", value=str(START_MS + 7 * HOUR_MS))
     (panel,) = panels(drawn(sunrise, zone)).values()
     assert panel.get_ylabel() == name
@@ -358,7 +358,7 @@ def at(places: list[tuple[str, str, int | None]], hours: int, start_ms: int = ST
     return shown(readings, hours, start_ms)
 
 
-def test_places_whose_clocks_change_apart_share_no_zone() -> None:
+def test_places_with_other_clock_changes_share_no_zone() -> None:
     in_autumn = 1_792_800_000_000  # 2026-10-24, a day before Europe's and a week before America's
     places: list[tuple[str, str, int | None]] = [("Paris", "FR", 7200), ("Cairo", "EG", 10800)]
     assert str(zone_of(at(places, 48, in_autumn))) == "UTC"
@@ -430,7 +430,7 @@ def test_without_matplotlib_it_says_what_to_install(alone: Program, tmp_path: Pa
     assert not (tmp_path / "weather.png").exists()
 
 
-def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
         save(shown(series([1])), LONDON_TIME, tmp_path / "missing" / "weather.png")
 

@@ -66,7 +66,7 @@ def test_folders_that_are_missing_are_made(tmp_path: Path, open_: Open) -> None:
 
 
 @pytest.mark.usefixtures("file")
-def test_it_says_whose_file_it_is_and_of_which_version(path: Path) -> None:
+def test_it_is_marked_as_ours_with_its_version(path: Path) -> None:
     assert query(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
     assert query(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert len(schema._MIGRATIONS) == SCHEMA_VERSION

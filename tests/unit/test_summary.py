@@ -66,7 +66,7 @@ def test_the_kind_of_an_error_is_its_own(error: AccessError | WeatherError) -> N
     assert error.kind in {"key refused", "blocked", "unusable reply"}
 
 
-def test_as_many_names_as_can_be_read_are_told() -> None:
+def test_three_places_of_a_group_are_named() -> None:
     three = [(f"City {n},GB", "not found") for n in range(NAMED)]
     four = [*three, ("One More,GB", "not found")]
     named = "3 not found (City 0,GB; City 1,GB; City 2,GB)"
@@ -162,7 +162,7 @@ def failing(weather: EmbeddedOpenWeatherMap) -> None:
     weather.plan.when("weather", lambda each: fault if each.query["q"] == "Paris,FR" else None)
 
 
-def test_a_run_tells_its_failures_in_groups(
+def test_a_run_reports_its_failures_in_groups(
     program: Program, weather: EmbeddedOpenWeatherMap
 ) -> None:
     failing(weather)
