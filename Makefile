@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUNNER = $(BIN)/python
 
-.PHONY: demo test lint check format bench clean
+.PHONY: demo test lint check format bench docs clean
 
 demo: $(READY)  ## the whole job on services on this machine
 	$(BIN)/python ingest_weather.py demo
@@ -47,6 +47,12 @@ $(READY): requirements.txt requirements-plot.txt requirements-dev.txt
 		{ echo "The venv module is missing: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
+
+docs: $(READY)  ## what is made from the code: the settings in README and config.example.env, the dashboard
+	$(BIN)/python -m deploy.make_settings
+	@mkdir -p build
+	$(BIN)/python -m deploy.make_dashboard > build/grafana-dashboard.json
+	mv build/grafana-dashboard.json deploy/grafana-dashboard.json
 
 clean:
 	rm -rf $(VENV) build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

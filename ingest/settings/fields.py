@@ -48,6 +48,7 @@ def _setting(
     """Declare one setting; the arguments are its field's metadata, under the same names.
 
     default: as it would be written; None if the setting is required. "" is read as "".
+    meaning: for README.md and config.example.env, which `make docs` writes.
     secret: never shown, in a repr or elsewhere.
     local: environment or .env only.
     empty_counts: `NAME=` sets it to "" and not to its default.
@@ -64,8 +65,8 @@ class Settings:
         "WEATHER_SECRET_ID",
         read_text,
         "weather-ingest",
-        "Name or ARN of the secret in AWS Secrets Manager: a JSON object with the key and any "
-        "other setting. Empty: no secret is read. Environment or .env only.",
+        "Name or ARN of the secret in AWS Secrets Manager. It is a JSON object such as "
+        '`{"OPENWEATHERMAP_API_KEY": "..."}`. Empty: no secret is read.',
         local=True,
         empty_counts=True,
     )
@@ -73,45 +74,47 @@ class Settings:
         "OPENWEATHERMAP_API_KEY",
         read_api_key,
         None,
-        "The key of your OpenWeatherMap account. Required; best kept in the secret.",
+        "The key of your OpenWeatherMap account. Best kept in the secret.",
         secret=True,
     )
     url: str = _setting(
         "OPENWEATHERMAP_URL",
         read_url,
         DEFAULT_URL,
-        "The address of Current Weather: https, or http on loopback.",
+        "The address of Current Weather: `https`, or `http` on loopback.",
     )
     calls_per_minute: int = _setting(
         "OPENWEATHERMAP_CALLS_PER_MINUTE",
         up_to(1_000_000),
         "60",
-        "What your plan allows: never exceeded, also by runs that follow each other.",
+        "What your plan allows in a minute. Runs that follow each other never exceed it together.",
     )
     places: Places = _setting(
         "WEATHER_PLACES",
         lambda text: read_places(text, HOME),
         "London,GB",
-        "Places, with ';' or newlines between: City,CC, a city id, lat,lon, zip:CODE,CC, or @file "
-        "with one a line.",
+        "Places, with `;` or newlines between: `City,CC` (London,GB), `City,State,CC`, a city id "
+        "(2643743), `lat,lon` (51.5085,-0.1257), `zip:CODE,CC` (zip:EC1A,GB), or `@file` with one "
+        "place on each line. The file is UTF-8. Blank lines and text after a # are ignored; a "
+        "relative path starts at the program's folder.",
     )
     units: str = _setting(
         "WEATHER_UNITS",
         one_of(UNITS),
         "metric",
-        "standard (K, m/s), metric (°C, m/s) or imperial (°F, mph).",
+        "`standard` (K, m/s), `metric` (°C, m/s) or `imperial` (°F, mph).",
     )
     measures: tuple[str, ...] = _setting(
         "WEATHER_MEASURES",
         read_measures,
         ",".join(DEFAULT_MEASURES),
-        "Names of measures with commas between, or all.",
+        "Names of measures with commas between, or `all`. README.md lists them.",
     )
     destination: str = _setting(
         "WEATHER_DESTINATION",
         one_of(DESTINATIONS),
         "timestream",
-        f"Where observations are stored: {', '.join(DESTINATIONS)}.",
+        f"Where observations are stored: {', '.join(f'`{name}`' for name in DESTINATIONS)}.",
     )
     database: str = _setting(
         "TIMESTREAM_DATABASE", read_name, "TIMESTREAM-DEMO", "The Timestream database."
@@ -123,14 +126,15 @@ class Settings:
         "TIMESTREAM_ENDPOINT_URL",
         read_url,
         "",
-        "A cell's VPC endpoint for writing; endpoint discovery is skipped. Empty: discovery.",
+        "A cell's VPC endpoint, for private subnets. Endpoint discovery is then skipped.",
     )
     journal: Path | None = _setting(
         "WEATHER_JOURNAL",
         read_journal,
         DEFAULT_JOURNAL,
-        "The journal's file: an absolute path, ~ allowed; off: no journal, and what cannot be "
-        "delivered in its run is lost. Environment or .env only.",
+        "The journal's file, which keeps every observation until it is stored: an absolute path; "
+        "`~` is allowed, and the default honours `$XDG_STATE_HOME`. `off`: no journal; what a run "
+        "cannot deliver is lost.",
         local=True,
         needs_environ=True,
     )
@@ -138,30 +142,34 @@ class Settings:
         "WEATHER_JOURNAL_DAYS", read_days, "30", "How many days delivered observations are kept."
     )
     concurrency: int = _setting(
-        "WEATHER_CONCURRENCY", up_to(500), "32", "Weather requests at once."
+        "WEATHER_CONCURRENCY", up_to(500), "32", "Weather requests in parallel."
     )
-    writers: int = _setting("WEATHER_WRITERS", up_to(32), "4", "Write calls at once.")
+    writers: int = _setting("WEATHER_WRITERS", up_to(32), "4", "Write calls in parallel.")
     timeout_s: float = _setting(
-        "WEATHER_TIMEOUT_SECONDS", read_seconds, "10", "Time limit of one request."
+        "WEATHER_TIMEOUT_SECONDS", read_seconds, "10", "Time limit of one request, in seconds."
     )
     deadline_s: float = _setting(
-        "WEATHER_DEADLINE_SECONDS", read_seconds, "120", "Time limit of the whole run."
+        "WEATHER_DEADLINE_SECONDS",
+        read_seconds,
+        "120",
+        "Time limit of the whole run, in seconds. It ends by then in every case.",
     )
     healthcheck_url: str = _setting(
         "HEALTHCHECK_URL",
         read_url,
         "",
-        "Pinged as URL/STATUS after each run, with the last lines of the log. Empty: no ping.",
+        "An `https` URL, pinged as `URL/STATUS` after each run with the last lines of the log. "
+        "Empty: no ping.",
         secret=True,
     )
     log_level: str = _setting(
         "LOG_LEVEL",
         read_level,
         "",
-        f"{', '.join(LEVELS)}. Empty: INFO on a terminal, else WARNING.",
+        f"One of {', '.join(LEVELS)}. Empty: `INFO` on a terminal, else `WARNING`.",
     )
     log_format: str = _setting(
-        "LOG_FORMAT", one_of(FORMATS), "text", "text, or json: one object a line."
+        "LOG_FORMAT", one_of(FORMATS), "text", "`text`, or `json`: one object on each line."
     )
 
 

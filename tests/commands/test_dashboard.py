@@ -40,7 +40,7 @@ def test_the_committed_file_is_what_the_script_makes() -> None:
         check=True,
         timeout=60,
     )
-    assert made.stdout == FILE.read_text(encoding="utf-8")
+    assert made.stdout == FILE.read_text(encoding="utf-8"), "The dashboard is old. Type: make docs"
     assert json.loads(made.stdout) == dashboard("metric")
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from deploy import make_settings
 from embedded.aws import EmbeddedAws
 from ingest.deadline import Deadline
 from ingest.errors import AccessError, DeadlineError, DeliveryError, SettingsError, Status
@@ -834,7 +835,47 @@ def test_every_setting_says_what_it_means() -> None:
     assert secret == ["OPENWEATHERMAP_API_KEY", "HEALTHCHECK_URL"]
     local = [name for name in DECLARED if DECLARED[name].metadata["local"]]
     assert local == LOCAL
-    assert all("Environment or .env only." in DECLARED[name].metadata["meaning"] for name in local)
+
+
+def test_every_setting_is_in_the_table_and_in_the_example_as_it_was_declared() -> None:
+    table, example = make_settings.readme_table(), make_settings.example()
+    for name, each in DECLARED.items():
+        default, meaning = each.metadata["default"], each.metadata["meaning"]
+        (row,) = (line for line in table.splitlines() if line.startswith(f"| `{name}` |"))
+        assert meaning in row
+        assert ("Required." in row) == (default is None)
+        assert ("Environment or `.env` only." in row) == each.metadata["local"]
+        assert f"| `{default}` |" in row or not default
+        comment, _, _ = example.partition(f"\n# {name}={default or ''}\n")
+        said = comment.rpartition("\n\n")[2].replace("\n# ", " ")
+        assert meaning.replace("`", "") in said
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()} == {4}
+    assert not [line for line in example.splitlines() if len(line) > make_settings.WIDTH]
+    assert set(make_settings.SECTIONS) <= set(DECLARED)
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.example.env"])
+def test_what_is_written_from_the_settings_is_up_to_date(name: str) -> None:
+    now = (ROOT / name).read_text(encoding="utf-8")
+    made = make_settings.readme(now) if name == "README.md" else make_settings.example()
+    assert now == made, f"{name} is older than ingest/settings/fields.py. Type: make docs"
+
+
+def test_a_readme_without_a_place_for_the_table_is_not_written() -> None:
+    with pytest.raises(SystemExit, match=r"README\.md has no lines"):
+        make_settings.readme("# ingest-weather\n")
+
+
+def test_the_script_writes_both_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    begin, end = make_settings.BEGIN, make_settings.END
+    monkeypatch.setattr(make_settings, "README", tmp_path / "README.md")
+    monkeypatch.setattr(make_settings, "EXAMPLE", tmp_path / "config.example.env")
+    (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
+    make_settings.main()
+    written = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert written == f"before\n{begin}\n\n{make_settings.readme_table()}\n{end}\nafter\n"
+    example = (tmp_path / "config.example.env").read_text(encoding="utf-8")
+    assert example == make_settings.example()
 
 
 def test_the_example_file_lists_every_setting_with_its_default() -> None:
