@@ -1,6 +1,6 @@
 """What one cold run costs, as cron starts it: wall time, CPU and peak memory of a whole process.
 
-Beside the program run (a) `bare_script.py`, the same job without any care, and (b)
+Next to the program run (a) `bare_script.py`, the same job without any care, and (b)
 `start_only.py`, which does no I/O; in turns, so that a busy machine slows all three. The services
 are on loopback, in a process of their own, once as quick as they are and once with a delay added
 to each call. Over loopback there is no TLS, which would cost the program and (a) the same.

@@ -319,7 +319,7 @@ def cost_of_the_journal(bench: Bench) -> None:
 
 
 def _median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Of the ratios of each turn, for what slows one slows the other beside it."""
+    """Of the ratios of each turn, because what slows one slows the other."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 

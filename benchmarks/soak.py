@@ -212,7 +212,7 @@ def goals_of(found: dict[str, Any], runs: int, count: int) -> list[Goal]:
     summaries, table, journal = found["summaries"], found["table"], found["journal"]
     expected = MEASURES * summaries["fetched"]
     # The first runs fill caches, so what is flat is flat from the second tenth on. The memory of
-    # a process drifts with the order in which its pieces are freed; its objects do not.
+    # a process drifts with the order its pieces are freed in; its objects do not.
     memory, objects, files = (found[name] for name in ("memory_mib", "objects", "descriptors"))
     tenth = max(1, len(memory) // 10)
     memory_ratio, objects_ratio = (

@@ -15,8 +15,8 @@ PLUGIN = "grafana-timestream-datasource"
 DATA_SOURCE = {"type": PLUGIN, "uid": "${datasource}"}
 TABLE = '"${database}"."${table}"'
 
-# What places are told apart by, each with what stands before it in a name: London,GB 2643743. One
-# that no record of the table ever had is no column there, and a query that names it fails.
+# What distinguishes places, each with what precedes it in a name: London,GB 2643743. A dimension
+# that no record of the table ever had is not a column there, and a query that names it fails.
 DIMENSIONS = {"city": "", "country": ",", "city_id": " ", "latitude": " ", "longitude": ","}
 USUAL = ("city", "country", "city_id")
 
@@ -138,7 +138,7 @@ def variables(where: Places) -> list[dict[str, Any]]:
 
 
 def query_variable(name: str, label: str, query: str, current: str) -> dict[str, Any]:
-    """A variable whose values are the first column of a query; read anew with the dashboard."""
+    """A variable whose values are the first column of a query; read again with the dashboard."""
     return {
         "name": name,
         "label": label,

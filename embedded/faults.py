@@ -132,7 +132,7 @@ def reset_after() -> Fault:
 def truncate(sent_bytes: int | None = None) -> Fault:
     """Do the work, promise the whole body, send its first half (or these bytes), and close.
 
-    botocore does not compare lengths, and reads a body that is no JSON as an answer
+    botocore does not compare lengths, and reads a body that is not JSON as an answer
     without members: a truncated success raises nothing there.
     """
     return _Truncated(sent_bytes)
@@ -184,7 +184,7 @@ class FaultPlan:
             self._plans[action].standing = fault
 
     def when(self, action: str, chooser: Chooser) -> None:
-        """Ask the callable for each call of the action; None is no fault.
+        """Ask the callable for each call of the action; None means no fault.
 
         It runs in the call's own thread, before anything is done: it may also wait.
         """

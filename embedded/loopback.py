@@ -81,7 +81,7 @@ class LoopbackService(ABC):
         return sum(request.action == action for request in self.requests)
 
     def forget_requests(self) -> None:
-        """Begin `requests` and `count` anew."""
+        """Empty `requests` and `count`."""
         with self._lock:
             self._requests.clear()
 

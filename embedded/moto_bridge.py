@@ -55,7 +55,7 @@ class MotoBridge:
         _must_succeed(created)
 
     def make_table(self, database: str, table: str, retention: Retention) -> None:
-        """Create the table anew, and its database where that is missing."""
+        """Create the table again, and its database if that is missing."""
         if not self.has(self._region, database):
             _must_succeed(self._ask_timestream("CreateDatabase", {"DatabaseName": database}))
         properties = {

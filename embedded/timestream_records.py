@@ -50,7 +50,7 @@ class RejectedRecord:
     existing_version: int | None = None
 
     def as_json(self) -> dict[str, object]:
-        """The service's own form, without ExistingVersion where there is none."""
+        """The service's own form, without ExistingVersion if there is no version."""
         members: dict[str, object] = {"RecordIndex": self.index, "Reason": self.reason}
         if self.existing_version is not None:
             members["ExistingVersion"] = self.existing_version

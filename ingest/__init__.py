@@ -1,1 +1,1 @@
-"""One run, from the settings to the summary, in the order in which an observation travels."""
+"""One run, from the settings to the summary, in the order that an observation travels."""

@@ -17,7 +17,7 @@ _REDACTED = REDACTED.encode()
 
 
 def key_forms(api_key: str) -> list[bytes]:
-    """The forms in which a reply can repeat the key: plain, URL-encoded, in JSON; longest first."""
+    """Forms of the key that a reply can repeat: plain, URL-encoded, in JSON; longest first."""
     if len(api_key) < SHORTEST_KEY:
         return []
     forms = {api_key, quote_plus(api_key), json.dumps(api_key)[1:-1]}
