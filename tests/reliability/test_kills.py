@@ -14,16 +14,19 @@ import pytest
 from embedded.aws import EmbeddedAws
 from embedded.openweathermap import EmbeddedOpenWeatherMap
 from ingest.observation import Observation
-from tests.conftest import DATABASE, ROOT, TABLE
-from tests.support.in_process import environment
+from ingest.settings import read_sources
+from tests.conftest import API_KEY, DATABASE, ROOT, TABLE
+from tests.support.in_process import Runs, environment
 from tests.support.journals import LONDON, query, series, states
 from tests.support.readings import fill
 
 KILLED = -9
 PLACES = {"London,GB": "London", "Paris,FR": "Paris"}
 HOUR_S = 3600
-RANDOM_KILLS = 200
+RANDOM_KILLS = 104
 SEED = 20201108
+# Several workers share a test: each takes its part of the steps, or of the random moments.
+PARTS = 8
 
 # city, measure, time in ms -> value, version
 Table = dict[tuple[str, str, int], tuple[str, int]]
@@ -36,7 +39,8 @@ class Driver:
         self.log = log
         self._stderr = log.open("w")
         self._process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "support" / "killed_run.py")],
+            [sys.executable, "-m", "tests.support.killed_run"],
+            cwd=ROOT,
             env={**env, "WEATHER_PLACES": ";".join(PLACES), "LOG_LEVEL": "WARNING"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -67,17 +71,57 @@ class Driver:
         self._stderr.close()
 
 
-@pytest.fixture
-def driver(aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap, tmp_path: Path) -> Iterator[Driver]:
-    driver = Driver({**environment(aws, weather), "HOME": str(tmp_path)}, tmp_path / "log")
+@pytest.fixture(scope="module")
+def aws() -> Iterator[EmbeddedAws]:
+    with EmbeddedAws() as service:
+        service.make_table(DATABASE, TABLE)
+        yield service
+
+
+@pytest.fixture(scope="module")
+def weather() -> Iterator[EmbeddedOpenWeatherMap]:
+    with EmbeddedOpenWeatherMap(api_key=API_KEY) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def driver(
+    aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Driver]:
+    folder = tmp_path_factory.mktemp("driver")
+    driver = Driver({**environment(aws, weather), "HOME": str(folder)}, folder / "log")
     yield driver
     driver.close()
 
 
+class NextRuns:
+    """The runs that follow a kill, within this process: nothing kills them."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self._env = env
+        self._runs = Runs()
+
+    def run(self, journal: Path) -> int:
+        """Its exit status."""
+        sources = read_sources({**self._env, "WEATHER_JOURNAL": str(journal)})
+        status = self._runs.run_with(sources.settings()).status
+        assert "Traceback" not in self._runs.said()
+        return int(status)
+
+
+@pytest.fixture(scope="module")
+def next_runs(aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap) -> Iterator[NextRuns]:
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in aws.environment().items():
+            patched.setenv(name, value)  # boto3 reads them there
+        yield NextRuns({**environment(aws, weather), "WEATHER_PLACES": ";".join(PLACES)})
+
+
 class World:
-    """The services, and everything that they ever served."""
+    """The services, and everything that they ever served: the table is empty at first."""
 
     def __init__(self, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap) -> None:
+        aws.store.drop_table(DATABASE, TABLE)
         self.aws = aws
         self.weather = weather
         self.served: dict[tuple[str, str, int], str] = {}
@@ -165,6 +209,7 @@ def backlog_with_one_too_old(journal: Path) -> list[Observation]:
     return backlog(journal)
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize(
     ("prepare", "rejected"),
     [(no_journal_yet, 0), (backlog_with_one_too_old, 4)],
@@ -172,17 +217,18 @@ def backlog_with_one_too_old(journal: Path) -> list[Observation]:
 )
 def test_killed_at_every_step_it_loses_and_doubles_nothing(
     driver: Driver,
+    next_runs: NextRuns,
     aws: EmbeddedAws,
     weather: EmbeddedOpenWeatherMap,
     tmp_path: Path,
     prepare: Any,
     rejected: int,
+    part: int,
 ) -> None:
-    step, status = 0, KILLED
+    step, status = part + 1 - PARTS, KILLED
     while status == KILLED:
-        step += 1
+        step += PARTS
         world = World(aws, weather)
-        aws.store.drop_table(DATABASE, TABLE)
         journal = tmp_path / str(step) / "journal.sqlite3"
         world.serve(prepare(journal))
         world.next_weather()
@@ -190,15 +236,21 @@ def test_killed_at_every_step_it_loses_and_doubles_nothing(
         where = f"killed at step {step}"
         kept = check_after_kill(world, journal, where)
         world.next_weather()
-        assert driver.run(journal)["status"] in (0, 65), where
+        assert next_runs.run(journal) in (0, 65), where
         check_after_run(world, journal, kept, where=where, rejected=rejected)
     assert status == (65 if rejected else 0)
     assert step > 50
     assert "Traceback" not in driver.log.read_text()
 
 
+@pytest.mark.parametrize("seed", range(SEED, SEED + PARTS))
 def test_killed_at_any_moment_it_loses_and_doubles_nothing(
-    driver: Driver, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap, tmp_path: Path
+    driver: Driver,
+    next_runs: NextRuns,
+    aws: EmbeddedAws,
+    weather: EmbeddedOpenWeatherMap,
+    tmp_path: Path,
+    seed: int,
 ) -> None:
     world = World(aws, weather)
     journal = tmp_path / "journal.sqlite3"
@@ -206,19 +258,19 @@ def test_killed_at_any_moment_it_loses_and_doubles_nothing(
     driver.run(journal)
     world.next_weather()
     steps = driver.run(journal)["steps"]
-    moments = random.Random(SEED)
-    killed = 0
-    for number in range(2 * RANDOM_KILLS):
+    moments = random.Random(seed)
+    killed, kills = 0, RANDOM_KILLS // PARTS
+    for number in range(2 * kills):
         world.next_weather()
         after = (moments.randint(0, steps), moments.random() * 0.003)
         ended = driver.run(journal, after=after)
         killed += ended["status"] == KILLED
-        where = f"seed {SEED}, run {number}, step {after[0]} and {after[1]:.5f} s: {ended}"
+        where = f"seed {seed}, run {number}, step {after[0]} and {after[1]:.5f} s: {ended}"
         kept = check_after_kill(world, journal, where)
         world.next_weather()
-        assert driver.run(journal)["status"] == 0, where
+        assert next_runs.run(journal) == 0, where
         check_after_run(world, journal, kept, where=where)
-        if killed == RANDOM_KILLS:
+        if killed == kills:
             break
-    assert killed == RANDOM_KILLS
+    assert killed == kills
     assert "Traceback" not in driver.log.read_text()

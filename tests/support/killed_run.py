@@ -6,6 +6,7 @@ die at, 0 for none; `after_step` and `after_s`, to be killed from outside that m
 that step, null for none. The answer is one, too: `status`, negative for a signal; `steps` taken.
 """
 
+import gc
 import json
 import mmap
 import os
@@ -15,27 +16,34 @@ import struct
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import ingest_weather
 from ingest import clients
 from ingest.aws import session as aws
 from ingest.journal import run_lock
 from tests.support.in_process import around, outside_world, stepping_connection
+from tests.support.warm_program import import_all
 
 COUNT = struct.Struct("q")
 
 
 class SharedSteps:
-    """Counts in memory that outlives the process; kills it at one of the steps."""
+    """Counts in memory that outlives the process; kills it at one of the steps.
+
+    tell_at: the step at which a byte goes into the pipe `told`, which its end closes as well.
+    """
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, COUNT.size)
         self._lock = threading.Lock()
         self.kill_at = 0
+        self.tell_at: int | None = None
+        self.told = (-1, -1)
+
+    def begin(self, kill_at: int, tell_at: int | None) -> None:
+        self.taken, self.kill_at, self.tell_at = 0, kill_at, tell_at
+        self.told = os.pipe()
 
     @property
     def taken(self) -> int:
@@ -45,9 +53,14 @@ class SharedSteps:
     def taken(self, count: int) -> None:
         COUNT.pack_into(self._memory, 0, count)
 
+    def tell(self) -> None:
+        if self.taken == self.tell_at:
+            os.write(self.told[1], b".")
+
     def __call__(self) -> None:
         with self._lock:
             self.taken += 1
+            self.tell()
             if self.taken == self.kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -72,27 +85,29 @@ def share_session() -> None:
 
 
 def run(order: dict[str, Any], steps: SharedSteps) -> dict[str, int]:
-    steps.taken, steps.kill_at = 0, order["kill_at"]
+    steps.begin(order["kill_at"], order["after_step"])
+    told, tell = steps.told
     process = os.fork()
     if process == 0:
+        steps.tell()
         os.environ["WEATHER_JOURNAL"] = order["journal"]
         ingest_weather.leave(ingest_weather.main([]))
-    ended = (0, 0)
-    if order["after_step"] is not None:
-        while steps.taken < order["after_step"] and not ended[0]:
-            ended = os.waitpid(process, os.WNOHANG)
-        if not ended[0]:
-            time.sleep(order["after_s"])  # a moment between two steps
-            os.kill(process, signal.SIGKILL)
-    if not ended[0]:
-        ended = os.waitpid(process, 0)
-    return {"status": os.waitstatus_to_exitcode(ended[1]), "steps": steps.taken}
+    os.close(tell)
+    if os.read(told, 1):  # or it has ended before that step
+        time.sleep(order["after_s"])  # a moment between two steps
+        os.kill(process, signal.SIGKILL)
+    os.close(told)
+    _, ended = os.waitpid(process, 0)
+    return {"status": os.waitstatus_to_exitcode(ended), "steps": steps.taken}
 
 
 if __name__ == "__main__":
+    import_all()
     shared = SharedSteps()
     wrap(shared)
     share_session()
     assert threading.active_count() == 1
+    gc.set_threshold(500_000)  # as the program does
+    gc.freeze()
     for line in sys.stdin:
         print(json.dumps(run(json.loads(line), shared)), flush=True)  # noqa: T201

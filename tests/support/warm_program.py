@@ -161,13 +161,14 @@ def import_all() -> None:
                 import_module(module.name)
     loader: Any = botocore.loaders.JSONFileLoader
     loader.load_file = cache(loader.load_file)
+    before = dict(os.environ)
     made_up = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": "xx"}
     os.environ.update(made_up)
     aws = Aws()
     aws.timestream_write("http://127.0.0.1:9")
     aws.secrets_manager()
-    for name in made_up:
-        del os.environ[name]
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def reopened(number: int, stream: TextIO) -> TextIO:
