@@ -48,8 +48,8 @@ $(READY): requirements.txt requirements-plot.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-docs: $(READY)  ## what is made from the code: the settings in README and config.example.env, the dashboard
-	$(BIN)/python -m deploy.make_settings
+docs: $(READY)  ## what is made from the code: README's tables, config.example.env, the dashboard
+	$(BIN)/python -m deploy.make_docs
 	@mkdir -p build
 	$(BIN)/python -m deploy.make_dashboard > build/grafana-dashboard.json
 	mv build/grafana-dashboard.json deploy/grafana-dashboard.json

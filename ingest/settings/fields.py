@@ -108,7 +108,7 @@ class Settings:
         "WEATHER_MEASURES",
         read_measures,
         ",".join(DEFAULT_MEASURES),
-        "Names of measures with commas between, or `all`. README.md lists them.",
+        "Names of measures with commas between, or `all`. README.md lists them under Records.",
     )
     destination: str = _setting(
         "WEATHER_DESTINATION",

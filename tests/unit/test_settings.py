@@ -14,11 +14,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deploy import make_settings
+from deploy import make_docs
 from embedded.aws import EmbeddedAws
 from ingest.deadline import Deadline
 from ingest.errors import AccessError, DeadlineError, DeliveryError, SettingsError, Status
-from ingest.observation import DEFAULT_MEASURES, MEASURES
+from ingest.observation import DEFAULT_MEASURES, FIELDS, MEASURES, NUMBER
 from ingest.places import Places, parse_place
 from ingest.reporting.redaction import Redactor
 from ingest.settings import DECLARED, HOME, Settings, fields, load, load_settings, read_sources
@@ -838,7 +838,7 @@ def test_every_setting_says_what_it_means() -> None:
 
 
 def test_every_setting_is_in_the_table_and_in_the_example_as_it_was_declared() -> None:
-    table, example = make_settings.readme_table(), make_settings.example()
+    table, example = make_docs.settings_table(), make_docs.example()
     for name, each in DECLARED.items():
         default, meaning = each.metadata["default"], each.metadata["meaning"]
         (row,) = (line for line in table.splitlines() if line.startswith(f"| `{name}` |"))
@@ -850,32 +850,50 @@ def test_every_setting_is_in_the_table_and_in_the_example_as_it_was_declared() -
         said = comment.rpartition("\n\n")[2].replace("\n# ", " ")
         assert meaning.replace("`", "") in said
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()} == {4}
-    assert not [line for line in example.splitlines() if len(line) > make_settings.WIDTH]
-    assert set(make_settings.SECTIONS) <= set(DECLARED)
+    assert not [line for line in example.splitlines() if len(line) > make_docs.WIDTH]
+    assert set(make_docs.SECTIONS) <= set(DECLARED)
+
+
+def test_every_measure_is_in_the_table_with_its_field_and_units() -> None:
+    table = make_docs.measures_table()
+    for name, measure in MEASURES.items():
+        (row,) = (line for line in table.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"| `{FIELDS[name]}` |" in row
+        assert measure.kind != NUMBER or all(unit in row for unit in measure.units)
+    assert "| `WindGust` | `wind.gust` | m/s, m/s, mph |" in table
+    assert "| `Pressure` | `main.pressure` | hPa |" in table
 
 
 @pytest.mark.parametrize("name", ["README.md", "config.example.env"])
-def test_what_is_written_from_the_settings_is_up_to_date(name: str) -> None:
+def test_what_is_written_from_the_code_is_up_to_date(name: str) -> None:
     now = (ROOT / name).read_text(encoding="utf-8")
-    made = make_settings.readme(now) if name == "README.md" else make_settings.example()
-    assert now == made, f"{name} is older than ingest/settings/fields.py. Type: make docs"
+    made = make_docs.readme(now) if name == "README.md" else make_docs.example()
+    assert now == made, f"{name} is not what the code declares. Type: make docs"
 
 
-def test_a_readme_without_a_place_for_the_table_is_not_written() -> None:
-    with pytest.raises(SystemExit, match=r"README\.md has no lines"):
-        make_settings.readme("# ingest-weather\n")
+def test_a_readme_without_a_place_for_a_table_is_not_written() -> None:
+    with pytest.raises(SystemExit, match=r"README\.md has no lines <!-- settings"):
+        make_docs.readme("# ingest-weather\n")
+
+
+def in_readme(settings: str, measures: str) -> str:
+    """A README with these tables."""
+    return (
+        f"Settings\n<!-- settings: written by `make docs` -->\n{settings}<!-- end of settings -->\n"
+        f"Records\n<!-- measures: written by `make docs` -->\n{measures}<!-- end of measures -->\n"
+    )
 
 
 def test_the_script_writes_both_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    begin, end = make_settings.BEGIN, make_settings.END
-    monkeypatch.setattr(make_settings, "README", tmp_path / "README.md")
-    monkeypatch.setattr(make_settings, "EXAMPLE", tmp_path / "config.example.env")
-    (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
-    make_settings.main()
-    written = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert written == f"before\n{begin}\n\n{make_settings.readme_table()}\n{end}\nafter\n"
-    example = (tmp_path / "config.example.env").read_text(encoding="utf-8")
-    assert example == make_settings.example()
+    readme, example = tmp_path / "README.md", tmp_path / "config.example.env"
+    monkeypatch.setattr(make_docs, "README", readme)
+    monkeypatch.setattr(make_docs, "EXAMPLE", example)
+    readme.write_text(in_readme("old\n", ""), encoding="utf-8")
+    make_docs.main()
+    tables = (make_docs.settings_table(), make_docs.measures_table())
+    expected = in_readme(*(f"\n{table}\n" for table in tables))
+    assert readme.read_text(encoding="utf-8") == expected
+    assert example.read_text(encoding="utf-8") == make_docs.example()
 
 
 def test_the_example_file_lists_every_setting_with_its_default() -> None:

@@ -1,19 +1,20 @@
-"""Writes config.example.env and README.md's table of settings from ingest/settings/fields.py.
+"""Writes config.example.env and README.md's tables of settings and measures from the code.
 
-From the project's folder: python -m deploy.make_settings (or: make docs)
+From the project's folder: python -m deploy.make_docs (or: make docs)
 """
 
 import textwrap
 from typing import Any
 
+from ingest.observation import MEASURES, TEXT, TIME, Measure, field_name
 from ingest.settings import DECLARED, HOME
 
 README = HOME / "README.md"
 EXAMPLE = HOME / "config.example.env"
 
-# README's table stands between these lines.
-BEGIN = "<!-- settings: written by `make docs` from ingest/settings/fields.py -->"
-END = "<!-- end of settings -->"
+# Each of README's tables stands between these lines; {} is its name.
+BEGIN = "<!-- {}: written by `make docs` -->"
+END = "<!-- end of {} -->"
 
 WIDTH = 100  # columns of config.example.env
 LOCAL = "Environment or `.env` only."
@@ -54,7 +55,7 @@ def meaning(declared: Any) -> str:  # noqa: ANN401  (metadata of a field)
     return " ".join([*required, declared["meaning"], *local])
 
 
-def readme_table() -> str:
+def settings_table() -> str:
     """Name, default and meaning of every setting, in Markdown."""
     rows = ["| name | default | meaning |", "|---|---|---|"]
     for name, each in DECLARED.items():
@@ -64,13 +65,37 @@ def readme_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def readme(now: str) -> str:
-    """README.md with a new table. now: its text."""
-    before, begin, rest = now.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"README.md has no lines {BEGIN} and {END}: put them around the table.")
-    return f"{before}{begin}\n{readme_table()}\n{end}{after}"
+def measures_table() -> str:
+    """Name, field of the reply and unit of every measure, in Markdown."""
+    rows = ["| measure | field of the reply | unit (standard, metric, imperial) |", "|---|---|---|"]
+    for each in MEASURES.values():
+        rows.append(f"| `{each.name}` | `{field_name(each.path)}` | {unit(each)} |")
+    return "\n".join(rows) + "\n"
+
+
+def unit(measure: Measure) -> str:
+    """One unit, if it is the same in all systems, or what the value is instead of an amount."""
+    if measure.kind == TEXT:
+        return "a word (VARCHAR)"
+    if measure.kind == TIME:
+        return "epoch ms; left out in polar day and night"
+    units = measure.units if len(set(measure.units)) > 1 else measure.units[:1]
+    return ", ".join(units) or "a code"
+
+
+TABLES = {"settings": settings_table, "measures": measures_table}
+
+
+def readme(text: str) -> str:
+    """README.md with new tables. text: what it is now."""
+    for name, table in TABLES.items():
+        first, last = BEGIN.format(name), END.format(name)
+        before, begin, rest = text.partition(f"{first}\n")
+        _, end, after = rest.partition(last)
+        if not (begin and end):
+            raise SystemExit(f"README.md has no lines {first} and {last}: put them back.")
+        text = f"{before}{begin}\n{table()}\n{end}{after}"
+    return text
 
 
 def example() -> str:
