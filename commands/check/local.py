@@ -79,7 +79,7 @@ def journal_facts(known: Known) -> JournalFacts:
             sound = is_sound(journal.db, path, within_s)
             if sound is False:
                 raise JournalError(f"SQLite finds damage in the journal {path}.", corrupt=True)
-            damage = "no damage found" if sound else f"not fully checked in {within_s:g} s"
+            damage = "no damage found" if sound else f"damage check stopped at {within_s:g} s"
             last_ms = history.last_delivered_ms(journal)
             delivered = f"last delivery {ago(last_ms)}" if last_ms else "nothing delivered yet"
             return JournalFacts(

@@ -40,7 +40,7 @@ def from_journal(sources: Sources, options: argparse.Namespace) -> Shown:
         shown.notes.append(f"The journal has no such readings. Its places: {'; '.join(names)}.")
     if count := sum(each.pending for each in kept):
         observations = f"{plural(count, 'observation')} {'is' if count == 1 else 'are'}"
-        shown.notes.append(f"{observations} pending: fetched, but not yet confirmed by Timestream.")
+        shown.notes.append(f"{observations} pending: fetched, and not yet confirmed by Timestream.")
     fetched_in = {each.units for each in (*readings, *last_readings)} - {units}
     if options.units and fetched_in:
         shown.notes.append(

@@ -133,7 +133,7 @@ def test_the_notes_of_show_are_these_sentences(tmp_path: Path) -> None:
     ]
     assert notes("empty") == [f"The journal {paths['empty']} is empty: nothing was fetched yet."]
     assert notes("full") == [
-        "1 observation is pending: fetched, but not yet confirmed by Timestream."
+        "1 observation is pending: fetched, and not yet confirmed by Timestream."
     ]
     assert notes("full", place=["Rome"]) == [
         "The journal has no such readings. Its places: London,GB; Paris,FR."

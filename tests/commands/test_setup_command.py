@@ -371,25 +371,21 @@ def test_where_making_is_denied_the_rest_is_made_and_a_second_setup_goes_on(
     assert again.stdout.count("\nexists   ") == len(made)
 
 
-@pytest.mark.parametrize(
-    ("action", "arguments", "key"),
-    [
+def test_an_action_on_what_is_there_that_is_denied_is_named(bench: Bench) -> None:
+    bench.aws.put_secret(SECRET_ID, json.dumps({KEY: OTHER_KEY}))
+    bench.aws.make_table(DATABASE, TABLE, memory_hours=1)
+    for action, arguments, key in (
         ("timestream:DescribeTable", [], ""),
         ("timestream:UpdateTable", ["--update"], ""),
         ("secretsmanager:GetSecretValue", [], ""),
         ("secretsmanager:PutSecretValue", ["--api-key-stdin", "--update"], API_KEY),
-    ],
-)
-def test_an_action_on_what_is_there_that_is_denied_is_named(
-    bench: Bench, action: str, arguments: list[str], key: str
-) -> None:
-    bench.aws.put_secret(SECRET_ID, json.dumps({KEY: OTHER_KEY}))
-    bench.aws.make_table(DATABASE, TABLE, memory_hours=1)
-    denied = aws_error("AccessDeniedException", DENIED.format(action), 403)
-    bench.aws.plan.always(action.partition(":")[2], denied)
-    run = bench.setup(*arguments, key=key)
-    assert run.returncode == Status.NOPERM
-    assert f"({action})" in run.stderr
+    ):
+        denied = aws_error("AccessDeniedException", DENIED.format(action), 403)
+        bench.aws.plan.always(action.partition(":")[2], denied)
+        run = bench.setup(*arguments, key=key)
+        assert run.returncode == Status.NOPERM, action
+        assert f"({action})" in run.stderr
+        bench.aws.plan.clear()
 
 
 def test_credentials_that_sts_refuses_are_told(bench: Bench) -> None:
@@ -443,7 +439,8 @@ def test_the_key_that_a_person_types_is_stored_and_never_on_the_screen(bench: Be
 
 
 def test_ctrl_c_at_the_question_ends_it_and_nothing_is_made(bench: Bench) -> None:
-    screen = asked(bench, b"\x03")
+    screen = asked(bench, b"half-a-ke")
+    screen.insist(lambda: screen.type(b"\x03"))
     assert screen.end() == Status.TEMPFAIL
     assert bench.changes == []
     assert "Interrupted." in screen.text
@@ -452,7 +449,7 @@ def test_ctrl_c_at_the_question_ends_it_and_nothing_is_made(bench: Bench) -> Non
 
 def test_sigterm_at_the_question_ends_it_as_well(bench: Bench) -> None:
     screen = asked(bench, b"half-a-ke")
-    screen.process.send_signal(signal.SIGTERM)
+    screen.insist(lambda: screen.process.send_signal(signal.SIGTERM))
     assert screen.end() == Status.TEMPFAIL
     assert bench.changes == []
     assert "half-a-ke" not in screen.text

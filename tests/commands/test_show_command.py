@@ -42,6 +42,7 @@ from tests.support.runs import Finished, assert_clean, journal_of
 from tests.support.terminal import screen_of
 
 WIDTH = 80
+DAY_MS = 24 * HOUR_MS
 
 
 @pytest.fixture
@@ -481,20 +482,15 @@ def test_a_place_that_the_journal_knows_is_asked_for_by_its_dimensions(
         assert "(\"city\" = 'Zürich' AND \"country\" = 'CH')" in statements(aws)[-1]
 
 
-@pytest.mark.parametrize(
-    ("text", "dimensions"),
-    [
-        ("London", {"city": "London"}),
-        ("London,GB", {"city": "London", "country": "GB"}),
-        ("Springfield,IL,US", {"city": "Springfield", "country": "US"}),
-        ("2643743", {"city_id": "2643743"}),
-        ("51.5,-0.12", {"latitude": "51.5", "longitude": "-0.12"}),
-    ],
-)
-def test_each_form_of_a_place_is_told_by_its_dimensions(
-    text: str, dimensions: dict[str, str]
-) -> None:
-    assert dimensions_of([text]) == [dimensions]
+def test_each_form_of_a_place_is_told_by_its_dimensions() -> None:
+    forms = {
+        "London": {"city": "London"},
+        "London,GB": {"city": "London", "country": "GB"},
+        "Springfield,IL,US": {"city": "Springfield", "country": "US"},
+        "2643743": {"city_id": "2643743"},
+        "51.5,-0.12": {"latitude": "51.5", "longitude": "-0.12"},
+    }
+    assert dict(zip(forms, dimensions_of(list(forms)), strict=True)) == forms
 
 
 def test_a_row_is_named_by_coordinates_else_city_else_id() -> None:
@@ -518,13 +514,13 @@ INJECTIONS = (
 )
 
 
-@pytest.mark.parametrize("text", INJECTIONS)
-def test_a_place_cannot_leave_its_literal(text: str) -> None:
+def test_a_place_cannot_leave_its_literal() -> None:
     options = Namespace(start_ms=0, end_ms=1, measure=[])
-    statement, plain = (
-        sql(DATABASE, TABLE, options, dimensions_of([each])) for each in (text, "Rome")
+    plain, *statements = (
+        outside_literals(sql(DATABASE, TABLE, options, dimensions_of([text])))
+        for text in ("Rome", *INJECTIONS)
     )
-    assert outside_literals(statement) == outside_literals(plain)
+    assert [each for each in statements if each != plain] == []
 
 
 def test_a_place_that_is_sql_is_sent_as_a_text(program: Program, aws: EmbeddedAws) -> None:
@@ -544,23 +540,19 @@ def test_literals_and_identifiers_hold_any_text(text: str) -> None:
     assert identifier(text)[1:-1].replace('""', '"') == text
 
 
-@pytest.mark.parametrize(
-    ("code", "http", "status"),
-    [
+def test_what_timestream_refuses_is_told(program: Program, aws: EmbeddedAws) -> None:
+    for code, http, status in (
         ("ValidationException", 400, Status.CONFIG),
         ("AccessDeniedException", 403, Status.NOPERM),
         ("QueryExecutionException", 400, Status.CONFIG),
-    ],
-)
-def test_what_timestream_refuses_is_told(
-    program: Program, aws: EmbeddedAws, code: str, http: int, status: Status
-) -> None:
-    aws.plan.always("Query", aws_error(code, "No such table.", http))
-    run = program.run("show", "--from-timestream")
-    assert run.returncode == status
-    assert f"{DATABASE}.{TABLE}" in run.stderr
-    assert code in run.stderr
-    assert_clean(run)
+    ):
+        aws.plan.always("Query", aws_error(code, "No such table.", http))
+        run = program.run("show", "--from-timestream")
+        assert run.returncode == status, code
+        assert f"{DATABASE}.{TABLE}" in run.stderr, code
+        assert code in run.stderr
+        assert_clean(run)
+        aws.plan.clear()
 
 
 @pytest.mark.parametrize("option", ["--from-timestream", "--compare"])
@@ -572,10 +564,8 @@ def test_a_silent_timestream_is_waited_for_until_the_deadline(
     # Python's own time limit is far below the minute that a query may take.
     run = program.run("show", option, env={"WEATHER_DEADLINE_SECONDS": "2"}, timeout=30)
     assert run.returncode == Status.TEMPFAIL
-    assert (
-        "The run's 2 seconds (WEATHER_DEADLINE_SECONDS) were over while querying "
-        f"{DATABASE}.{TABLE} in region us-east-1."
-    ) in run.stderr
+    assert "2 seconds (WEATHER_DEADLINE_SECONDS)" in run.stderr
+    assert f"{DATABASE}.{TABLE}" in run.stderr
     assert_clean(run)
 
 
@@ -706,23 +696,18 @@ def test_without_a_journal_there_is_nothing_to_compare_with(program: Program) ->
 # --- its parts
 
 
-@pytest.mark.parametrize(
-    ("milliseconds", "text"),
-    [
-        (-3 * HOUR_MS, "in 3 h"),
-        (29_000, "29 s ago"),
-        (2 * 60_000, "2 min ago"),
-        (119 * 60_000, "119 min ago"),
-        (3 * HOUR_MS + 300_000, "3 h ago"),
-        (26 * HOUR_MS, "26 h ago"),
-        (40 * 24 * HOUR_MS, "40 d ago"),
-    ],
-)
-def test_ages_read_as_a_person_says_them(
-    milliseconds: int, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ages_read_as_a_person_says_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("commands.terminal.time.time", lambda: 1_800_000_000.0)
-    assert spoken_age(1_800_000_000_000 - milliseconds) == text
+    texts = {
+        -3 * HOUR_MS: "in 3 h",
+        29_000: "29 s ago",
+        2 * 60_000: "2 min ago",
+        119 * 60_000: "119 min ago",
+        3 * HOUR_MS + 300_000: "3 h ago",
+        26 * HOUR_MS: "26 h ago",
+        40 * 24 * HOUR_MS: "40 d ago",
+    }
+    assert {age_ms: spoken_age(1_800_000_000_000 - age_ms) for age_ms in texts} == texts
 
 
 def test_directions_are_averaged_around_the_circle() -> None:
@@ -749,11 +734,15 @@ def test_a_sparkline_rises_with_its_values() -> None:
     assert sparkline([], 0, HOUR_MS, 3) == "   "
 
 
-@pytest.mark.parametrize("value", [0.1, 11.87, -0.3, 1011.0, 1e-9])
-def test_a_sparkline_of_a_constant_is_flat(value: float) -> None:
-    for width in range(1, 49):
-        points = [(number * HOUR_MS // 6, value) for number in range(144)]
-        assert sparkline(points, 0, 24 * HOUR_MS, width) == "▄" * width
+def test_a_sparkline_of_a_constant_is_flat() -> None:
+    uneven = [
+        (value, width)
+        for value in (0.1, 11.87, -0.3, 1011.0, 1e-9)
+        for width in range(1, 49)
+        if sparkline([(number * HOUR_MS // 6, value) for number in range(144)], 0, DAY_MS, width)
+        != "▄" * width
+    ]
+    assert uneven == []
 
 
 def test_a_sparkline_shows_the_least_change_that_a_reading_can_have() -> None:

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.conftest import Program
 
@@ -56,6 +56,13 @@ class Screen:
 
     def type(self, keys: bytes) -> None:
         os.write(self._person, keys)
+
+    def insist(self, interrupt: Callable[[], None]) -> None:
+        """Interrupt, and again if nothing happens: Python misses a signal that comes after its
+        last look at signals and before the system call that then waits."""
+        interrupt()
+        while not select.select([self._person], [], [], PATIENCE_S / 12)[0]:
+            interrupt()
 
     def end(self) -> int:
         """Read to the end; the exit status."""
