@@ -51,7 +51,7 @@ def credentials(known: Known) -> Finding:
     aws.on_answer(known.clock.hear_aws)
     del known.lacking["AWS session"]
     if not known.region:
-        raise NeedError("the region")
+        raise NeedError("a region")
     try:
         number, arn = known.account.identity()
     except DeliveryError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -170,6 +171,33 @@ def test_what_is_asked_of_aws_becomes_these_sentences(tmp_path: Path) -> None:
             "record -> Look in the table for a measure named check, which should not be there.",
         },
         got,
+    )
+
+
+def test_credentials_become_these_sentences(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    arn = "arn:aws:sts::123456789012:user/you"
+
+    def silent() -> tuple[str, str]:
+        raise DeliveryError("STS is silent.", "Try again.")
+
+    def credentials(region: str, identity: Callable[[], tuple[str, str]]) -> str:
+        monkeypatch.setenv("AWS_REGION", region)
+        monkeypatch.setattr(aws, "Account", lambda *_: SimpleNamespace(identity=identity))
+        known.lacking = {"AWS session": "credentials"}
+        return said(known, aws.credentials)
+
+    assert_said(
+        {
+            "known": f"ok account 123456789012, {arn}",
+            "not known": "warn their account is not known: STS is silent. -> "
+            "A run does not ask STS: nothing to do if all else is ok.",
+            "no region": "- not checked: needs a region",
+        },
+        {
+            "known": credentials("us-east-1", lambda: ("123456789012", arn)),
+            "not known": credentials("us-east-1", silent),
+            "no region": credentials("", silent),
+        },
     )
 
 

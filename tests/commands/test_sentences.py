@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from commands import command_line, rejected
+from commands import command_line, demo, rejected
 from commands.command_line import COMMANDS
 from commands.show import comparison, screen, timestream_query
 from commands.show import main as show
@@ -161,6 +161,27 @@ def test_what_show_cannot_do_becomes_these_sentences() -> None:
             "plot": said(lambda: module._picture("weather.gif")),
             "zone": said(lambda: module._time_zone("Europe/Lundon")),
             "hours": said(lambda: module._hours("soon")),
+        },
+    )
+
+
+def test_a_package_that_is_missing_becomes_these_sentences(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    row = Reading("London,GB", {}, "Humidity", 0, "50")
+    shown, path = Shown("the journal", 0, 1, "metric", [row], [row]), tmp_path / "weather.png"
+    for module in ("commands.show.plot", "embedded.aws"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert_said(
+        {
+            "plot": "--plot needs matplotlib, which is not installed. "
+            "Run: pip install -r requirements-plot.txt (or plot the output of --csv)",
+            "demo": "demo needs the package embedded.aws, which is not installed. "
+            "Run `make demo`, or pip install -r requirements-dev.txt.",
+        },
+        {
+            "plot": said(lambda: import_module("commands.show")._plot(shown, path, None)),
+            "demo": said(lambda: demo.main([], overall())),
         },
     )
 
