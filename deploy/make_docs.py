@@ -1,4 +1,4 @@
-"""Writes config.example.env and README.md's tables of settings and measures from the code.
+"""Writes config.example.env and README.md's tables from the code.
 
 From the project's folder: python -m deploy.make_docs (or: make docs)
 """
@@ -6,6 +6,7 @@ From the project's folder: python -m deploy.make_docs (or: make docs)
 import textwrap
 from typing import Any
 
+from ingest.errors import Status
 from ingest.observation import MEASURES, TEXT, TIME, Measure, field_name
 from ingest.settings import DECLARED, HOME
 
@@ -83,7 +84,16 @@ def unit(measure: Measure) -> str:
     return ", ".join(units) or "a code"
 
 
-TABLES = {"settings": settings_table, "measures": measures_table}
+def statuses_table() -> str:
+    """Number, name in sysexits.h and meaning of every exit status, in Markdown."""
+    rows = ["| status | name | meaning |", "|---|---|---|"]
+    for each in sorted(Status):
+        name = "" if each in (Status.OK, Status.USAGE) else f" `EX_{each.name}`"
+        rows.append(f"| {int(each)} |{name} | {each.meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+TABLES = {"settings": settings_table, "measures": measures_table, "statuses": statuses_table}
 
 
 def readme(text: str) -> str:

@@ -864,6 +864,15 @@ def test_every_measure_is_in_the_table_with_its_field_and_units() -> None:
     assert "| `Pressure` | `main.pressure` | hPa |" in table
 
 
+def test_every_exit_status_is_in_the_table_under_its_name_in_the_standard_library() -> None:
+    table = make_docs.statuses_table()
+    for status in Status:
+        assert re.search(rf"^\| {int(status)} \|.*\| {re.escape(status.meaning)} \|$", table, re.M)
+    named = re.findall(r"^\| (\d+) \| `(EX_\w+)` \|", table, re.M)
+    assert len(named) == len(Status) - 2  # 0 and 2 are of every program
+    assert [int(number) for number, _ in named] == [getattr(os, name) for _, name in named]
+
+
 @pytest.mark.parametrize("name", ["README.md", "config.example.env"])
 def test_what_is_written_from_the_code_is_up_to_date(name: str) -> None:
     now = (ROOT / name).read_text(encoding="utf-8")
@@ -876,11 +885,11 @@ def test_a_readme_without_a_place_for_a_table_is_not_written() -> None:
         make_docs.readme("# ingest-weather\n")
 
 
-def in_readme(settings: str, measures: str) -> str:
-    """A README with these tables."""
-    return (
-        f"Settings\n<!-- settings: written by `make docs` -->\n{settings}<!-- end of settings -->\n"
-        f"Records\n<!-- measures: written by `make docs` -->\n{measures}<!-- end of measures -->\n"
+def in_readme(*tables: str) -> str:
+    """A README with the tables of settings, measures and exit statuses."""
+    return "".join(
+        f"Above.\n<!-- {name}: written by `make docs` -->\n{table}<!-- end of {name} -->\nBelow.\n"
+        for name, table in zip(("settings", "measures", "statuses"), tables, strict=True)
     )
 
 
@@ -888,10 +897,10 @@ def test_the_script_writes_both_files(monkeypatch: pytest.MonkeyPatch, tmp_path:
     readme, example = tmp_path / "README.md", tmp_path / "config.example.env"
     monkeypatch.setattr(make_docs, "README", readme)
     monkeypatch.setattr(make_docs, "EXAMPLE", example)
-    readme.write_text(in_readme("old\n", ""), encoding="utf-8")
+    readme.write_text(in_readme("old\n", "", "\n"), encoding="utf-8")
     make_docs.main()
-    tables = (make_docs.settings_table(), make_docs.measures_table())
-    expected = in_readme(*(f"\n{table}\n" for table in tables))
+    made = (make_docs.settings_table, make_docs.measures_table, make_docs.statuses_table)
+    expected = in_readme(*(f"\n{table()}\n" for table in made))
     assert readme.read_text(encoding="utf-8") == expected
     assert example.read_text(encoding="utf-8") == make_docs.example()
 
