@@ -39,7 +39,7 @@ REGION_HELP = (
 )
 
 MISSING = (
-    "Check TIMESTREAM_DATABASE, TIMESTREAM_TABLE and the region, or make what is missing: "
+    "Check TIMESTREAM_DATABASE, TIMESTREAM_TABLE and the region, or create what is missing: "
     "ingest_weather.py setup"
 )
 

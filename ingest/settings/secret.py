@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def fetch_secret(
-    aws: "Aws", secret_id: str, deadline: Deadline, while_waiting: Callable[[], object] = lambda: None
+    aws: "Aws", secret_id: str, deadline: Deadline, on_sent: Callable[[], object] = lambda: None
 ) -> dict[str, str]:
     """The secret's JSON object, its values as texts.
 
-    while_waiting: called while the answer is on its way.
+    on_sent: called while the answer is on its way.
 
     Raises SettingsError, AccessError or DeliveryError if the secret cannot be read.
     """
@@ -31,7 +31,7 @@ def fetch_secret(
     task = Task(lambda: _ask(aws, secret_id, deadline, sent), f"while reading {what}")
     try:
         task.wait_for(sent, deadline)
-        while_waiting()
+        on_sent()
         answer = task.result(deadline)
     except Exception as error:
         raise aws_error(

@@ -222,7 +222,7 @@ TIMESTREAM = [
     Case(
         "account not onboarded",
         Status.NOPERM,
-        ("Only existing Timestream", "This is no IAM mistake"),
+        ("Only existing Timestream", "This is not an IAM mistake"),
         at_aws("DescribeEndpoints", aws_error("AccessDeniedException", NOT_ONBOARDED, 403)),
         calls={"DescribeEndpoints": 1, "WriteRecords": 0},
     ),
@@ -253,7 +253,7 @@ TIMESTREAM = [
         Status.CONFIG,
         (
             "TIMESTREAM-DEMO.no_such_table in region us-east-1",
-            "make what is missing: ingest_weather.py setup",
+            "create what is missing: ingest_weather.py setup",
         ),
         env={"TIMESTREAM_TABLE": "no_such_table"},
         calls={"WriteRecords": 1},
@@ -261,7 +261,7 @@ TIMESTREAM = [
     Case(
         "database missing",
         Status.CONFIG,
-        ("no_such_database.london_weather", "make what is missing: ingest_weather.py setup"),
+        ("no_such_database.london_weather", "create what is missing: ingest_weather.py setup"),
         env={"TIMESTREAM_DATABASE": "no_such_database"},
         calls={"WriteRecords": 1},
     ),
