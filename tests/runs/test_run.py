@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ingest.clients import Clients
 from ingest.deadline import Deadline, epoch_ms
 from ingest.errors import Status
 from ingest.journal.fallback import RunJournal
+from ingest.journal.queue import FileQueue
 from ingest.journal.run_lock import RunLock
 from ingest.journal.schema import JournalFile
 from ingest.openweathermap.client import WeatherClient
@@ -35,7 +36,7 @@ from ingest.run import run, try_out
 from ingest.settings import Settings
 from tests.conftest import DATABASE
 from tests.support.in_process import Runs, Watcher, repeat_at_once
-from tests.support.journals import query
+from tests.support.journals import query, series
 from tests.support.runs import (
     ACCESS_KEY_ID,
     CREDENTIALS,
@@ -422,6 +423,22 @@ def test_without_a_usable_journal_the_weather_is_delivered_all_the_same(
     assert f"The journal {jobs.journals[0]}" in runs.said()
     assert "Traceback" not in runs.said()
     assert jobs.stored(0) == all_of(0)
+
+
+# What is pending for another table
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(1, "1 observation waits for a run"), (2, "2 observations wait for a run")]
+)
+def test_what_is_pending_for_another_table_is_said(jobs: Jobs, count: int, said: str) -> None:
+    with closing(JournalFile(jobs.journals[0], "us-east-1/old.table")) as file:
+        FileQueue(file).enqueue(series(count), epoch_ms())
+    runs = Runs()
+    assert runs.run_with(jobs.settings(0)).status == Status.OK
+    assert f"WARNING  {runs.watcher.log.run_id} {said} that writes to us-east-1/old.table." in (
+        runs.said()
+    )
 
 
 # The clock
