@@ -55,7 +55,7 @@ def credentials(known: Known) -> Finding:
     try:
         number, arn = known.account.identity()
     except DeliveryError as error:
-        step = "A run does not ask STS: nothing to do if all else is ok."
+        step = "A run does not ask STS: ignore this if all else is ok."
         return Finding(WARNING, f"their account is not known: {error.what}", step)
     return Finding(OK, f"account {number}, {arn}")
 

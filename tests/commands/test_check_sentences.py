@@ -190,7 +190,7 @@ def test_credentials_become_these_sentences(known: Known, monkeypatch: pytest.Mo
         {
             "known": f"ok account 123456789012, {arn}",
             "not known": "warn their account is not known: STS is silent. -> "
-            "A run does not ask STS: nothing to do if all else is ok.",
+            "A run does not ask STS: ignore this if all else is ok.",
             "no region": "- not checked: needs a region",
         },
         {

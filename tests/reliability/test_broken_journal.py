@@ -251,7 +251,7 @@ def newer(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (foreign, "is another program's SQLite file, and was left alone"),
+        (foreign, "is another program's SQLite file. It was not changed"),
         (newer, "was made by a newer version of this program (schema 999"),
     ],
     ids=["foreign", "newer"],
@@ -301,7 +301,7 @@ def test_a_journal_that_is_off_works_and_warns_of_what_that_means(
     run = program.run(env={"WEATHER_JOURNAL": "off"})
     assert (run.returncode, run.stdout) == (0, "")
     (warning,) = run.stderr.splitlines()
-    assert "WEATHER_JOURNAL is off: what cannot be delivered in this run is lost." in warning
+    assert "WEATHER_JOURNAL is off: observations that cannot be delivered in this run are lost." in warning
     assert stored(aws) == all_of("London")
     assert list(Path(program.environment["HOME"]).iterdir()) == []
 

@@ -634,8 +634,8 @@ def test_a_plan_that_can_never_keep_up_is_pointed_out_with_the_arithmetic(
     assert warning == (
         f"{places} places need {places} calls; OPENWEATHERMAP_CALLS_PER_MINUTE={calls} allows "
         f"{at_most} in a run of {seconds} s ({product}), so it takes {runs} runs to fetch each "
-        "place once; the places that have waited longest come first. Configure fewer places, a higher "
-        "plan, or a longer WEATHER_DEADLINE_SECONDS."
+        "place once; the places that have waited longest come first. Configure fewer places, a "
+        "higher plan, or a longer WEATHER_DEADLINE_SECONDS."
     )
 
 
