@@ -301,7 +301,10 @@ def test_a_journal_that_is_off_works_and_warns_of_what_that_means(
     run = program.run(env={"WEATHER_JOURNAL": "off"})
     assert (run.returncode, run.stdout) == (0, "")
     (warning,) = run.stderr.splitlines()
-    assert "WEATHER_JOURNAL is off: observations that cannot be delivered in this run are lost." in warning
+    assert (
+        "WEATHER_JOURNAL is off: observations that cannot be delivered in this run are lost."
+        in warning
+    )
     assert stored(aws) == all_of("London")
     assert list(Path(program.environment["HOME"]).iterdir()) == []
 
