@@ -17,16 +17,10 @@ from ingest.errors import ReplyError, WeatherError
 from ingest.observation import Observation
 from ingest.openweathermap.api_key import key_forms, without_key
 from ingest.openweathermap.curl import curl_error, new_handle
-from ingest.openweathermap.fetch_loop import (
-    MAX_BODY_BYTES,
-    Failure,
-    FetchLoop,
-    Result,
-    Transfer,
-)
+from ingest.openweathermap.fetch_loop import Failure, FetchLoop, Result
 from ingest.openweathermap.rate_limit import Rate, Unlimited
 from ingest.openweathermap.reply import parse_reply, status_error
-from ingest.openweathermap.retry import Retries
+from ingest.openweathermap.retry import MAX_BODY_BYTES, Request, Retries
 from ingest.places import Place
 
 __all__ = ["Failure", "Result", "WeatherClient"]
@@ -98,7 +92,7 @@ class WeatherClient:
         rate: no request is started that it does not allow.
         hold: no request is started while it is true.
         """
-        retries: Retries[Transfer] = Retries(self._concurrency, self._jitter, self._block_pause_s)
+        retries = Retries(self._concurrency, self._jitter, self._block_pause_s)
         loop = FetchLoop(self, places, retries, rate or Unlimited(), hold)
         try:
             yield from loop.results()
@@ -116,7 +110,7 @@ class WeatherClient:
         # HTTP/2 is spoken. libcurl offers HTTP/2 all the same, and shares connections it has.
         return curl
 
-    def point_at(self, curl: pycurl.Curl, transfer: Transfer) -> None:
+    def point_at(self, curl: pycurl.Curl, transfer: Request) -> None:
         """Point a handle at a place, for its next attempt, which begins now."""
         transfer.attempts += 1
         transfer.body = bytearray()
@@ -125,7 +119,7 @@ class WeatherClient:
         curl.setopt(pycurl.URL, f"{self._url}?{query}&{self._query}")
         curl.setopt(pycurl.WRITEFUNCTION, transfer.receive)
 
-    def read(self, transfer: Transfer, status: int) -> Observation:
+    def read(self, transfer: Request, status: int) -> Observation:
         """The observation in a complete reply. Raises WeatherError or AccessError."""
         body = without_key(bytes(transfer.body), self._key_forms)
         if status != 200:

@@ -15,9 +15,6 @@ from ingest.openweathermap.rate_limit import Rate
 from ingest.openweathermap.retry import ATTEMPTS, Request, Retries, Verdict
 from ingest.places import Place
 
-# Real replies are about 500 bytes.
-MAX_BODY_BYTES = 256 * 1024
-
 # Failures that are yielded at a time when the run cannot go on: the places may be many.
 FAILURES_AT_ONCE = 1000
 
@@ -34,24 +31,6 @@ class Failure:
 Result = Observation | Failure
 
 
-class Transfer(Request):
-    """A request with the reply as it comes in. One object a place: more of them cost speed."""
-
-    __slots__ = ("body",)
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.attempts = 0
-        self.started_s = 0.0
-        self.body = bytearray()
-
-    def receive(self, data: bytes) -> int | None:
-        if len(self.body) + len(data) > MAX_BODY_BYTES:
-            return -1  # libcurl ends the transfer with code 23
-        self.body += data
-        return None
-
-
 class Client(Protocol):
     """What the loop asks of a `WeatherClient`, which makes the requests and reads the replies."""
 
@@ -63,9 +42,9 @@ class Client(Protocol):
 
     def new_handle(self) -> pycurl.Curl: ...
 
-    def point_at(self, curl: pycurl.Curl, transfer: Transfer) -> None: ...
+    def point_at(self, curl: pycurl.Curl, transfer: Request) -> None: ...
 
-    def read(self, transfer: Transfer, status: int) -> Observation: ...
+    def read(self, transfer: Request, status: int) -> Observation: ...
 
     def broken(self, code: int) -> WeatherError: ...
 
@@ -82,7 +61,7 @@ class FetchLoop:
         self,
         client: Client,
         places: Iterable[Place],
-        retries: Retries[Transfer],
+        retries: Retries,
         rate: Rate,
         hold: Callable[[], bool],
     ) -> None:
@@ -92,7 +71,7 @@ class FetchLoop:
         self._rate = rate
         self._hold = hold
         self._retries = retries
-        self._active: dict[pycurl.Curl, Transfer] = {}
+        self._active: dict[pycurl.Curl, Request] = {}
         self._idle: list[pycurl.Curl] = []
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, retries.allowed)
@@ -134,9 +113,9 @@ class FetchLoop:
                 return
             self._wait()
 
-    def _take_place(self) -> Transfer | None:
+    def _take_place(self) -> Request | None:
         place = next(self._places, None)
-        return Transfer(place) if place else None
+        return Request(place) if place else None
 
     def _stop_reason(self) -> IngestError | None:
         """Why nothing more can be fetched in this run, if so."""
@@ -173,7 +152,7 @@ class FetchLoop:
             self._active[curl] = transfer
             self._multi.add_handle(curl)
 
-    def _finished(self) -> Iterator[tuple[Transfer, Observation | IngestError]]:
+    def _finished(self) -> Iterator[tuple[Request, Observation | IngestError]]:
         """What has ended since the last look: each with its observation or its error."""
         while self._multi.perform()[0] == pycurl.E_CALL_MULTI_PERFORM:
             pass
@@ -192,12 +171,12 @@ class FetchLoop:
                 yield transfer, error
         yield from broken
 
-    def _release(self, curl: pycurl.Curl) -> Transfer:
+    def _release(self, curl: pycurl.Curl) -> Request:
         self._multi.remove_handle(curl)
         self._idle.append(curl)
         return self._active.pop(curl)
 
-    def _goes_on(self, transfer: Transfer, error: IngestError) -> bool:
+    def _goes_on(self, transfer: Request, error: IngestError) -> bool:
         """Whether the place gets another attempt; if so, it is in line for it."""
         verdict, pause_s = self._retries.failed(
             transfer,

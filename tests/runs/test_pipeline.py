@@ -34,8 +34,8 @@ from ingest.journal.schema import JournalFile
 from ingest.observation import DEFAULT_MEASURES, Observation
 from ingest.openweathermap import client, fetch_loop, retry
 from ingest.openweathermap.client import WeatherClient
-from ingest.openweathermap.fetch_loop import Transfer
 from ingest.openweathermap.rate_limit import RateLimit
+from ingest.openweathermap.retry import Request as Transfer
 from ingest.pipeline import small_plan, steady
 from ingest.reporting.summary import Summary
 from tests.conftest import API_KEY, DATABASE, TABLE

@@ -34,8 +34,7 @@ from ingest.errors import (
 from ingest.observation import DEFAULT_MEASURES, Observation
 from ingest.openweathermap import curl as curl_handle
 from ingest.openweathermap.client import Failure, WeatherClient
-from ingest.openweathermap.fetch_loop import MAX_BODY_BYTES
-from ingest.openweathermap.retry import ATTEMPTS
+from ingest.openweathermap.retry import ATTEMPTS, MAX_BODY_BYTES
 from ingest.places import parse_place
 from tests.conftest import API_KEY
 

@@ -29,7 +29,7 @@ class World:
 
     def __init__(self, concurrency: int = 8, jitter: float = 0.5) -> None:
         self.now_s = NOW_S
-        self.retries: Retries[Request] = Retries(concurrency, lambda: jitter)
+        self.retries: Retries = Retries(concurrency, lambda: jitter)
 
     def start(self, name: str = "2643743", attempts: int = 1) -> Request:
         """A request whose attempt of this number starts now."""
