@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, note, settings
+from hypothesis import HealthCheck, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -34,6 +34,8 @@ PLACES = {"London,GB": "London", "Paris,FR": "Paris"}
 HOUR_S = 3600
 DAY_MS = 24 * HOUR_S * 1000
 LAST_STEP = 90
+EXAMPLES = 60
+PARTS = 4  # of the examples, for several workers to share; each begins with another seed
 
 BREAKS = {"reset": reset(), "reset after": reset_after(), "empty": empty(), "truncated": truncate()}
 AWS_FAULTS = {
@@ -250,11 +252,13 @@ class Runs(RuleBasedStateMachine):
                 assert rows[key][0] >= max(versions), "an older value stayed"
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_is_lost_doubled_or_stuck_whatever_happens(
     aws: EmbeddedAws,
     weather: EmbeddedOpenWeatherMap,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    part: int,
 ) -> None:
     for name in [name for name in os.environ if name.startswith(("AWS_", "WEATHER_"))]:
         monkeypatch.delenv(name)
@@ -275,12 +279,11 @@ def test_nothing_is_lost_doubled_or_stuck_whatever_happens(
     folders = (tmp_path / str(number) for number in itertools.count())
     programs.now_ms = lambda: now[0].now_ms
     run_state_machine_as_test(
-        Connected,
+        seed(part)(Connected),
         settings=settings(
-            max_examples=60,
+            max_examples=EXAMPLES // PARTS,
             stateful_step_count=15,
             deadline=None,
-            derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),
     )

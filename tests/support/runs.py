@@ -38,7 +38,7 @@ DEADLINES_S = (3, 12, 48)
 
 
 def run_so_far(
-    came: Callable[[], bool],
+    came: Callable[[], object],
     program: Program,
     *arguments: str,
     env: dict[str, str],
