@@ -46,38 +46,28 @@ class CurlError(NamedTuple):
     advice: "" is ADVICE if it can pass."""
 
     what: str
-    permanent: bool
+    permanent: bool = False
     advice: str = ""
 
 
 CURL_ERRORS = {
     1: CurlError("the protocol of OPENWEATHERMAP_URL is not allowed here", permanent=True),
     3: CurlError("OPENWEATHERMAP_URL is malformed", permanent=True),
-    4: CurlError(
-        "this libcurl lacks a feature that is needed",
-        permanent=True,
-        advice="Install pycurl again.",
-    ),
-    5: CurlError(
-        "the proxy's name could not be resolved", permanent=False, advice="Check https_proxy."
-    ),
-    6: CurlError("the host name could not be resolved", permanent=False),
-    7: CurlError("the connection was refused or found no route", permanent=False),
-    8: CurlError("the server does not speak HTTP", permanent=False),
-    16: CurlError("the HTTP/2 connection failed", permanent=False),
-    18: CurlError("the reply ended before its announced length", permanent=False),
+    4: CurlError("this libcurl lacks a needed feature", True, "Install pycurl again."),
+    5: CurlError("the proxy's name could not be resolved", advice="Check https_proxy."),
+    6: CurlError("the host name could not be resolved"),
+    7: CurlError("the connection was refused or found no route"),
+    8: CurlError("the server does not speak HTTP"),
+    16: CurlError("the HTTP/2 connection failed"),
+    18: CurlError("the reply ended before its announced length"),
     23: CurlError("the reply is too large to be weather, and was cut off", permanent=True),
-    27: CurlError("this machine is out of memory", permanent=False),
-    28: CurlError(
-        "no complete reply came within the time limit (WEATHER_TIMEOUT_SECONDS)", permanent=False
-    ),
-    35: CurlError(
-        "the TLS handshake failed", permanent=False, advice="Check for a proxy that opens TLS."
-    ),
+    27: CurlError("this machine is out of memory"),
+    28: CurlError("no complete reply came within the time limit (WEATHER_TIMEOUT_SECONDS)"),
+    35: CurlError("the TLS handshake failed", advice="Check for a proxy that opens TLS."),
     47: CurlError("the server redirects, which is not followed", permanent=True),
-    52: CurlError("the server closed the connection without a reply", permanent=False),
-    55: CurlError("the request could not be sent", permanent=False),
-    56: CurlError("the connection broke while the reply was read", permanent=False),
+    52: CurlError("the server closed the connection without a reply"),
+    55: CurlError("the request could not be sent"),
+    56: CurlError("the connection broke while the reply was read"),
     58: CurlError("the local TLS certificate is unusable", permanent=True),
     59: CurlError("the server offers no acceptable TLS cipher", permanent=True),
     60: CurlError(
@@ -86,7 +76,7 @@ CURL_ERRORS = {
         permanent=True,
         advice="Check for a proxy that opens TLS, and this machine's clock.",
     ),
-    61: CurlError("the reply's content encoding is broken", permanent=False),
+    61: CurlError("the reply's content encoding is broken"),
     63: CurlError("the reply is too large to be weather, and was not read", permanent=True),
     100: CurlError("the reply's headers are too large, and were not read", permanent=True),
     77: CurlError(
@@ -98,7 +88,7 @@ CURL_ERRORS = {
     91: CurlError("the server's certificate status is invalid", permanent=True),
 }
 # What can pass: TLS engine and shutdown, a socket not ready.
-_PASSING = CurlError("the connection failed", permanent=False)
+_PASSING = CurlError("the connection failed")
 CURL_ERRORS |= dict.fromkeys((2, 53, 54, 64, 65, 66, 80, 81, 89), _PASSING)
 # HTTP/2 and HTTP/3: a stream or connection that was reset. PycURL has no names for these yet.
 CURL_ERRORS |= dict.fromkeys((92, 95, 96, 97, 99), _PASSING)
