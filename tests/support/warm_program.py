@@ -20,9 +20,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn, TextIO
@@ -87,9 +86,9 @@ class WarmProgram:
                 self._send(order, [until_sent.enter_context(typed(input)).fileno(), *theirs])
             out, err, status = read_all(files, time.monotonic() + timeout)
         command = [str(SCRIPT), *arguments]
+        assert status, "the process that forks has ended; standard error says why"
         if len(status) < 2 * NUMBER.size:
-            if status:
-                os.kill(NUMBER.unpack(status)[0], signal.SIGKILL)
+            os.kill(NUMBER.unpack(status)[0], signal.SIGKILL)
             raise subprocess.TimeoutExpired(command, timeout, out, err)
         _, returncode = NUMBER.iter_unpack(status)
         return subprocess.CompletedProcess(command, returncode[0], out.decode(), err.decode())
@@ -159,8 +158,9 @@ def import_all() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name not in SELDOM:
                 import_module(module.name)
-    loader: Any = botocore.loaders.JSONFileLoader
-    loader.load_file = cache(loader.load_file)
+    loader: Any = botocore.loaders.Loader
+    for name in ("load_data_with_path", "load_service_model", "determine_latest_version"):
+        setattr(loader, name, asked_once(getattr(loader, name)))
     before = dict(os.environ)
     made_up = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": "xx"}
     os.environ.update(made_up)
@@ -169,6 +169,19 @@ def import_all() -> None:
     aws.secrets_manager()
     os.environ.clear()
     os.environ.update(before)
+
+
+def asked_once(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, whose answer is the same whatever instance is asked."""
+    known: dict[str, Any] = {}
+
+    def answer(instance: object, *arguments: Any, **options: Any) -> Any:
+        key = json.dumps([arguments, options])
+        if key not in known:
+            known[key] = method(instance, *arguments, **options)
+        return known[key]
+
+    return answer
 
 
 def reopened(number: int, stream: TextIO) -> TextIO:
