@@ -4,6 +4,7 @@ From the project's folder: python -m deploy.make_docs (or: make docs)
 """
 
 import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ingest.errors import Status
@@ -56,22 +57,29 @@ def meaning(declared: Any) -> str:  # noqa: ANN401  (metadata of a field)
     return " ".join([*required, declared["meaning"], *local])
 
 
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """In Markdown."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "".join("|" + "|".join(map(_cell, line)) + "|\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text if text == "---" else f" {text} " if text else " "
+
+
 def settings_table() -> str:
-    """Name, default and meaning of every setting, in Markdown."""
-    rows = ["| name | default | meaning |", "|---|---|---|"]
+    rows = []
     for name, each in DECLARED.items():
         default = each.metadata["default"]
-        shown = f"`{default}`" if default else ""
-        rows.append(f"| `{name}` | {shown} | {meaning(each.metadata)} |".replace("|  |", "| |"))
-    return "\n".join(rows) + "\n"
+        rows.append((f"`{name}`", f"`{default}`" if default else "", meaning(each.metadata)))
+    return table(("name", "default", "meaning"), rows)
 
 
 def measures_table() -> str:
-    """Name, field of the reply and unit of every measure, in Markdown."""
-    rows = ["| measure | field of the reply | unit (standard, metric, imperial) |", "|---|---|---|"]
-    for each in MEASURES.values():
-        rows.append(f"| `{each.name}` | `{field_name(each.path)}` | {unit(each)} |")
-    return "\n".join(rows) + "\n"
+    rows = [
+        (f"`{each.name}`", f"`{field_name(each.path)}`", unit(each)) for each in MEASURES.values()
+    ]
+    return table(("measure", "field of the reply", "unit (standard, metric, imperial)"), rows)
 
 
 def unit(measure: Measure) -> str:
@@ -85,12 +93,11 @@ def unit(measure: Measure) -> str:
 
 
 def statuses_table() -> str:
-    """Number, name in sysexits.h and meaning of every exit status, in Markdown."""
-    rows = ["| status | name | meaning |", "|---|---|---|"]
+    rows = []
     for each in sorted(Status):
-        name = "" if each in (Status.OK, Status.USAGE) else f" `EX_{each.name}`"
-        rows.append(f"| {int(each)} |{name} | {each.meaning} |")
-    return "\n".join(rows) + "\n"
+        name = "" if each in (Status.OK, Status.USAGE) else f"`EX_{each.name}`"
+        rows.append((str(int(each)), name, each.meaning))
+    return table(("status", "name", "meaning"), rows)
 
 
 TABLES = {"settings": settings_table, "measures": measures_table, "statuses": statuses_table}
@@ -98,13 +105,13 @@ TABLES = {"settings": settings_table, "measures": measures_table, "statuses": st
 
 def readme(text: str) -> str:
     """README.md with new tables. text: what it is now."""
-    for name, table in TABLES.items():
+    for name, made in TABLES.items():
         first, last = BEGIN.format(name), END.format(name)
         before, begin, rest = text.partition(f"{first}\n")
         _, end, after = rest.partition(last)
         if not (begin and end):
             raise SystemExit(f"README.md has no lines {first} and {last}: put them back.")
-        text = f"{before}{begin}\n{table()}\n{end}{after}"
+        text = f"{before}{begin}\n{made()}\n{end}{after}"
     return text
 
 

@@ -110,22 +110,22 @@ class WeatherClient:
         # HTTP/2 is spoken. libcurl offers HTTP/2 all the same, and shares connections it has.
         return curl
 
-    def point_at(self, curl: pycurl.Curl, transfer: Request) -> None:
+    def point_at(self, curl: pycurl.Curl, request: Request) -> None:
         """Point a handle at a place, for its next attempt, which begins now."""
-        transfer.attempts += 1
-        transfer.body = bytearray()
-        transfer.started_s = time.monotonic()
-        query = "&".join(f"{name}={quote_plus(text)}" for name, text in transfer.place.query)
+        request.attempts += 1
+        request.body = bytearray()
+        request.started_s = time.monotonic()
+        query = "&".join(f"{name}={quote_plus(text)}" for name, text in request.place.query)
         curl.setopt(pycurl.URL, f"{self._url}?{query}&{self._query}")
-        curl.setopt(pycurl.WRITEFUNCTION, transfer.receive)
+        curl.setopt(pycurl.WRITEFUNCTION, request.receive)
 
-    def read(self, transfer: Request, status: int) -> Observation:
+    def read(self, request: Request, status: int) -> Observation:
         """The observation in a complete reply. Raises WeatherError or AccessError."""
-        body = without_key(bytes(transfer.body), self._key_forms)
+        body = without_key(bytes(request.body), self._key_forms)
         if status != 200:
             raise status_error(status, body)
         try:
-            return parse_reply(body, transfer.place, self._measures, self._now_ms(), self._units)
+            return parse_reply(body, request.place, self._measures, self._now_ms(), self._units)
         except ReplyError as error:
             if error.cod:
                 raise status_error(error.cod, body) from error

@@ -42,9 +42,9 @@ class Client(Protocol):
 
     def new_handle(self) -> pycurl.Curl: ...
 
-    def point_at(self, curl: pycurl.Curl, transfer: Request) -> None: ...
+    def point_at(self, curl: pycurl.Curl, request: Request) -> None: ...
 
-    def read(self, transfer: Request, status: int) -> Observation: ...
+    def read(self, request: Request, status: int) -> Observation: ...
 
     def broken(self, code: int) -> WeatherError: ...
 
@@ -97,14 +97,14 @@ class FetchLoop:
             self._start()
             done: list[Result] = []
             fatal: IngestError | None = None
-            for transfer, outcome in self._finished():
+            for request, outcome in self._finished():
                 if isinstance(outcome, Observation):
-                    self._retries.succeeded(transfer)
+                    self._retries.succeeded(request)
                     done.append(outcome)
                     continue
-                if self._goes_on(transfer, outcome):
+                if self._goes_on(request, outcome):
                     continue
-                done.append(Failure(transfer.place, outcome))
+                done.append(Failure(request.place, outcome))
                 if isinstance(outcome, AccessError | BlockedError):
                     fatal = fatal or outcome  # what has come in with it still counts
             yield done
@@ -143,13 +143,13 @@ class FetchLoop:
             if not self._rate.reserve():
                 return
             if retries.ready:
-                transfer = retries.ready.popleft()
+                request = retries.ready.popleft()
             else:
                 assert self._next  # noqa: S101  (the loop's condition)
-                transfer, self._next = self._next, self._take_place()
+                request, self._next = self._next, self._take_place()
             curl = self._idle.pop() if self._idle else self._client.new_handle()
-            self._client.point_at(curl, transfer)
-            self._active[curl] = transfer
+            self._client.point_at(curl, request)
+            self._active[curl] = request
             self._multi.add_handle(curl)
 
     def _finished(self) -> Iterator[tuple[Request, Observation | IngestError]]:
@@ -164,11 +164,11 @@ class FetchLoop:
             # All is well: the next requests travel while these replies are read and journalled.
             self._start()
             self._has_news = self._multi.perform()[1] < len(self._active)
-        for transfer, status in ended:
+        for request, status in ended:
             try:
-                yield transfer, self._client.read(transfer, status)
+                yield request, self._client.read(request, status)
             except IngestError as error:
-                yield transfer, error
+                yield request, error
         yield from broken
 
     def _release(self, curl: pycurl.Curl) -> Request:
@@ -176,10 +176,10 @@ class FetchLoop:
         self._idle.append(curl)
         return self._active.pop(curl)
 
-    def _goes_on(self, transfer: Request, error: IngestError) -> bool:
+    def _goes_on(self, request: Request, error: IngestError) -> bool:
         """Whether the place gets another attempt; if so, it is in line for it."""
         verdict, pause_s = self._retries.failed(
-            transfer,
+            request,
             error,
             time.monotonic(),
             self._deadline.remaining_s(),
@@ -188,9 +188,9 @@ class FetchLoop:
         if verdict is Verdict.BACK_OFF:
             self._log.debug(
                 "%s: %s Attempt %d of %d in %.1f s.",
-                transfer.place.name,
+                request.place.name,
                 error,
-                transfer.attempts + 1,
+                request.attempts + 1,
                 ATTEMPTS,
                 pause_s,
             )

@@ -30,14 +30,13 @@ from tests.support.journals import TARGET, observed
 from tests.support.readings import fill
 from tests.support.runs import (
     CREDENTIALS,
-    PATIENCE_S,
     SECRETS,
     assert_clean,
     ended,
     journal_of,
     reached,
 )
-from tests.support.terminal import screen_of
+from tests.support.terminal import PATIENCE_S, screen_of
 
 NAMES = [
     "settings",

@@ -29,6 +29,7 @@ from ingest.errors import SettingsError, Status
 from tests.conftest import API_KEY, DATABASE, SCRIPT, SECRET_ID, TABLE, Program
 from tests.support.runs import Finished, actions, all_of, assert_clean, stored
 from tests.support.terminal import PATIENCE_S, Screen
+from tests.support.usage import assert_wrong_usage
 
 KEY = "OPENWEATHERMAP_API_KEY"
 OTHER_KEY = "another-key-that-is-not-real"
@@ -896,8 +897,7 @@ def test_without_colour_there_are_neither_ticks_nor_colours(bench: Bench) -> Non
 
 
 def test_wrong_usage_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    told = {}
-    for words in (
+    wrong = [
         ["--memory-hours", "8767"],
         ["--memory-hours", "0"],
         ["--magnetic-days", "73001"],
@@ -906,11 +906,8 @@ def test_wrong_usage_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         ["--every", "7"],
         ["--print-iam-policy", "--install-cron"],
         ["--api-key", "k"],
-    ):
-        with pytest.raises(SystemExit) as ended:
-            make_parser().parse_args(words)
-        told[" ".join(words)] = ended.value.code, words[0] in capsys.readouterr().err
-    assert {words: each for words, each in told.items() if each != (Status.USAGE, True)} == {}
+    ]
+    assert_wrong_usage(make_parser(), wrong, capsys)
 
 
 def test_an_output_that_nobody_reads_any_more_is_no_bug(bench: Bench) -> None:

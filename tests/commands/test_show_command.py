@@ -40,6 +40,7 @@ from tests.conftest import API_KEY, DATABASE, SECRET_ID, TABLE, Program
 from tests.support.readings import HOUR_MS, LONDON, PARIS, ago, fill, now_ms, page, reject, rows
 from tests.support.runs import Finished, assert_clean, journal_of
 from tests.support.terminal import screen_of
+from tests.support.usage import assert_wrong_usage
 
 WIDTH = 80
 DAY_MS = 24 * HOUR_MS
@@ -388,8 +389,7 @@ def test_a_journal_that_is_off_or_damaged_is_told(alone: Program) -> None:
 
 
 def test_wrong_usage_is_told(alone: Program, capsys: pytest.CaptureFixture[str]) -> None:
-    told = {}
-    for words in (
+    wrong = [
         ["--hours", "0"],
         ["--hours", "nan"],
         ["--hours", "soon"],
@@ -397,11 +397,8 @@ def test_wrong_usage_is_told(alone: Program, capsys: pytest.CaptureFixture[str])
         ["--csv", "--json"],
         ["--plot", "weather.gif"],
         ["--time-zone", "Europe/Lundon"],
-    ):
-        with pytest.raises(SystemExit) as ended:
-            make_parser().parse_args(words)
-        told[" ".join(words)] = ended.value.code, words[0] in capsys.readouterr().err
-    assert {words: each for words, each in told.items() if each != (Status.USAGE, True)} == {}
+    ]
+    assert_wrong_usage(make_parser(), wrong, capsys)
     run = alone.run("show", "--compare", "--csv")
     assert run.returncode == Status.USAGE
     assert_clean(run)

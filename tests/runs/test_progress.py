@@ -20,7 +20,7 @@ from ingest.reporting.logs import RunLog
 from ingest.reporting.progress import ProgressBar
 from ingest.reporting.summary import Summary
 from tests.conftest import Program
-from tests.support.runs import PATIENCE_S
+from tests.support.terminal import PATIENCE_S
 
 COLUMNS = 80
 BAR = "━"

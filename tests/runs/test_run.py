@@ -41,11 +41,11 @@ from tests.support.runs import (
     ACCESS_KEY_ID,
     CREDENTIALS,
     MEASURES,
-    PATIENCE_S,
     SECRET_ACCESS_KEY,
     wait_until,
 )
 from tests.support.settings import settings_of
+from tests.support.terminal import PATIENCE_S
 from timestream_writer import TimestreamWriter
 
 KEYS = ("the-first-key-0123456789", "the-second-key-9876543210")

@@ -15,9 +15,7 @@ from embedded.exchange import Answer, Request
 from embedded.faults import Fault
 from embedded.loopback import LoopbackService
 from tests.conftest import API_KEY, DATABASE, TABLE, Program
-from tests.support.terminal import PATIENCE_S, on_terminal
-
-__all__ = ["PATIENCE_S", "on_terminal"]
+from tests.support.terminal import PATIENCE_S
 
 MEASURES = {"CurrentTemp", "TempFeelsLike", "Humidity", "Pressure"}
 

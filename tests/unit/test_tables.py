@@ -5,7 +5,7 @@ from rich.cells import cell_len
 from commands.terminal import table
 from ingest.observation import MEASURES, TEXT
 from tests.conftest import Program
-from tests.support.runs import on_terminal
+from tests.support.terminal import on_terminal
 
 ALL = {"WEATHER_MEASURES": "all"}
 

@@ -6,6 +6,7 @@ import pytest
 
 from ingest.reporting.text import plural
 from tests.conftest import ROOT
+from tests.support.texts import SOURCES
 
 
 @pytest.mark.parametrize(
@@ -33,14 +34,9 @@ OF_SEVERAL = {
 
 
 def test_every_other_count_in_a_sentence_is_written_by_plural() -> None:
-    paths = [
-        *ROOT.glob("*.py"),
-        *(ROOT / "ingest").rglob("*.py"),
-        *(ROOT / "commands").rglob("*.py"),
-    ]
     found = {
         f"{path.relative_to(ROOT)}: {match[0]}"
-        for path in paths
+        for path in SOURCES
         for match in COUNTED.finditer(path.read_text(encoding="utf-8"))
     }
     assert found == OF_SEVERAL
