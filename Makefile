@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUNNER = $(BIN)/python
 
+# Without its cache Python compiles everything again in each of the tests' processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint check format bench docs clean
 
 demo: $(READY)  ## the whole job on services on this machine
