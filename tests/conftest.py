@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from embedded.aws import EmbeddedAws
 from embedded.openweathermap import EmbeddedOpenWeatherMap
+from tests.support.botocore_models import read_once
 from tests.support.readings import now_ms
 from tests.support.warm_program import WarmProgram, can_be_warm
 
@@ -39,6 +40,8 @@ settings.load_profile("steady")
 # What starts the measurement of coverage in a process.
 MEASURED = {name: value for name, value in os.environ.items() if name.startswith("COV")}
 WARM = WarmProgram(MEASURED)
+
+read_once()
 
 
 def pytest_configure() -> None:

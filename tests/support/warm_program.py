@@ -20,11 +20,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn, TextIO
+
+from tests.support.botocore_models import read_once
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "ingest_weather.py"
@@ -145,8 +147,6 @@ def read_all(files: list[int], until: float) -> list[bytes]:
 
 def import_all() -> None:
     """What the program may import, and what botocore reads of its own files; starts no thread."""
-    import botocore.loaders
-
     import commands
     import ingest
     from ingest.aws.session import Aws
@@ -158,9 +158,7 @@ def import_all() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name not in SELDOM:
                 import_module(module.name)
-    loader: Any = botocore.loaders.Loader
-    for name in ("load_data_with_path", "load_service_model", "determine_latest_version"):
-        setattr(loader, name, asked_once(getattr(loader, name)))
+    read_once()
     before = dict(os.environ)
     made_up = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": "xx"}
     os.environ.update(made_up)
@@ -169,19 +167,6 @@ def import_all() -> None:
     aws.secrets_manager()
     os.environ.clear()
     os.environ.update(before)
-
-
-def asked_once(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method, whose answer is the same whatever instance is asked."""
-    known: dict[str, Any] = {}
-
-    def answer(instance: object, *arguments: Any, **options: Any) -> Any:
-        key = json.dumps([arguments, options])
-        if key not in known:
-            known[key] = method(instance, *arguments, **options)
-        return known[key]
-
-    return answer
 
 
 def reopened(number: int, stream: TextIO) -> TextIO:
