@@ -14,6 +14,7 @@ from ingest.errors import JournalError
 from ingest.journal import history, polling
 from ingest.journal.damage import quarantine
 from ingest.journal.queue import FIRST_IN_MEMORY, Entry, FileQueue, MemoryQueue, Rejections
+from ingest.journal.said import say_once
 from ingest.journal.schema import JournalFile
 from ingest.observation import Observation
 
@@ -161,6 +162,13 @@ class RunJournal:
 
     def pending_elsewhere(self, since_ms: int) -> dict[str, int]:
         return self._ask(lambda file: history.pending_elsewhere(file, since_ms), {})
+
+    def say_once(self, cause: str, now_ms: int) -> bool:
+        """Whether a warning for this cause is due: at most once a day; always without a file.
+
+        cause: the same text for the same cause; nobody sees it.
+        """
+        return self._ask(lambda file: say_once(file, cause, now_ms), otherwise=True)
 
     def prune(self, before_ms: int, added: int) -> None:
         self._ask(lambda file: history.prune(file, before_ms, added), None)

@@ -17,7 +17,7 @@ from ingest.journal.damage import journal_errors
 
 # "WxJr": tells our file from another program's.
 APPLICATION_ID = 0x57784A72
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # How long another program may hold the file before the run goes on without it.
 BUSY_TIMEOUT_S = 0.5
@@ -96,6 +96,14 @@ _MIGRATIONS = (
             WHEN existing_version IS NOT NULL OR reason LIKE '%version%' THEN 'older_version'
             ELSE 'record' END
         WHERE state = 'rejected'
+        """,
+    ),
+    (
+        """
+        CREATE TABLE said (                        -- warnings of the last day
+            cause TEXT NOT NULL PRIMARY KEY,
+            said_ms INTEGER NOT NULL
+        ) WITHOUT ROWID
         """,
     ),
 )

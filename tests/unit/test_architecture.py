@@ -33,7 +33,7 @@ LAYERS = (
     "ingest.openweathermap.client ingest.reporting.healthcheck",
     "ingest.journal ingest.journal.damage",
     "ingest.journal.schema",
-    "ingest.journal.rows ingest.journal.run_lock ingest.journal.polling",
+    "ingest.journal.rows ingest.journal.run_lock ingest.journal.polling ingest.journal.said",
     "ingest.journal.queue ingest.journal.history ingest.journal.rejected",
     "ingest.journal.fallback",
     "ingest.delivery",
