@@ -43,7 +43,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     from ingest.settings import read_sources
 
     log = arguments.log
-    sources = read_sources(os.environ, arguments.env_file)
+    arguments.sources = sources = read_sources(os.environ, arguments.env_file)
     log.redact.add(*sources.secrets())
     log_as_set(arguments, sources.early("LOG_LEVEL"), sources.early("LOG_FORMAT"))
     command = import_module(f"commands.{arguments.command}")

@@ -7,12 +7,27 @@ from typing import Any
 from ingest.aws.errors import code_of
 from ingest.aws.session import Aws
 from ingest.deadline import Deadline, Task
-from ingest.errors import DeliveryError, IngestError
+from ingest.errors import DeadlineError, DeliveryError, IngestError
 from timestream_writer import timestream_error
 
 # Error codes that are answers: it does not exist, or it exists already.
 ABSENT = "ResourceNotFound"
 CONFLICT = "Conflict"
+
+
+class StepDeadline(Deadline):
+    """Of one step of a command. limit: what a message calls it; advice: what to do then."""
+
+    def __init__(self, seconds: float, limit: str, advice: str) -> None:
+        super().__init__(seconds)
+        self._step_s, self._limit, self._advice = seconds, limit, advice
+
+    def restart(self) -> None:
+        """The next step begins."""
+        self.seconds = self.elapsed_s() + self._step_s
+
+    def error(self, doing: str) -> IngestError:
+        return DeadlineError(f"The time limit of {self._limit} ended {doing}.", self._advice)
 
 
 class Account:

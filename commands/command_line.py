@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from commands.terminal import wrap
 from ingest.errors import Status, UsageError
@@ -11,8 +12,10 @@ from ingest.reporting.logs import start_logging
 
 VERSION = "0.1.0"
 
+Options = argparse._ActionsContainer  # noqa: SLF001  (a parser, or a group of one)
+
 # Each is commands/NAME.py or commands/NAME/, with make_parser() and
-# main(words, options before the command) -> exit status.
+# main(words, options before the command, with `log` and `sources`) -> exit status.
 COMMANDS = {
     "show": "show readings of the journal or the table, with trends and plots",
     "setup": "create secret, database and table; print policy and crontab line",
@@ -64,13 +67,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=VERSION)
     talk = parser.add_mutually_exclusive_group()
-    talk.add_argument("-v", "--verbose", action="store_true", help="log every step")
-    talk.add_argument("-q", "--quiet", action="store_true", help="log errors only")
-    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    add_flag(talk, "-v --verbose", "log every step")
+    add_flag(talk, "-q --quiet", "log errors only")
+    add_flag(parser, "--json", "print the summary as one JSON object")
     add_place_option(parser, "use this place instead of WEATHER_PLACES")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="fetch and print the records, write nothing"
-    )
+    add_flag(parser, "--dry-run", "fetch and print the records, write nothing")
     return parser
 
 
@@ -90,15 +91,19 @@ def command_parser(
     return parser
 
 
-def add_place_option(parser: argparse._ActionsContainer, does: str) -> None:
-    parser.add_argument(
-        "--place",
-        action="append",
-        type=_place,
-        default=[],
-        metavar="PLACE",
-        help=f"{does}; may be given more than once",
-    )
+def add_flag(to: Options, names: str, does: str) -> None:
+    """An option without a value, under each of its names."""
+    to.add_argument(*names.split(), action="store_true", help=does)
+
+
+def add_list(to: Options, name: str, metavar: str, does: str, **more: Any) -> None:  # noqa: ANN401
+    """An option that may be given more than once. more: what argparse must know of its values."""
+    does = f"{does}; may be given more than once"
+    to.add_argument(name, action="append", default=[], metavar=metavar, help=does, **more)
+
+
+def add_place_option(to: Options, does: str) -> None:
+    add_list(to, "--place", "PLACE", does, type=_place)
 
 
 def _place(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from commands import terminal
 from commands.command_line import command_parser
 from ingest.errors import Status, UsageError
-from ingest.observation import DEFAULT_MEASURES, MEASURES, UNITS, iso_time
+from ingest.observation import DEFAULT_MEASURES, MEASURES, iso_time
 from ingest.settings import PROGRAM
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _table(rows: list["Row"]) -> list[str]:
     headings = ("time", *rows[0].dimensions, "measure", "value", "unit")
     lines = []
     for row in rows:
-        unit = MEASURES[row.measure_name].units[UNITS.index("metric")]
+        unit = MEASURES[row.measure_name].unit("metric")
         where = row.dimensions.values()
         lines.append((iso_time(row.time_ms), *where, row.measure_name, row.value, unit))
     return terminal.table(headings, lines, right=(5,))

@@ -1,7 +1,6 @@
 """Records that Timestream rejected: `ingest_weather.py rejected`, with --retry or --discard."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from commands import terminal
-from commands.command_line import add_place_option, command_parser
+from commands.command_line import add_flag, add_place_option, command_parser
 from ingest.deadline import epoch_ms
 from ingest.errors import SettingsError, Status, UsageError
 from ingest.journal.rejected import RejectedEntry, discard, rejected, retry
@@ -19,7 +18,6 @@ from ingest.journal.schema import JournalFile
 from ingest.observation import MEASURES, iso_time
 from ingest.reporting.redaction import one_line
 from ingest.reporting.text import plural
-from ingest.settings import read_sources
 
 _DESCRIPTION = """\
 List the records that Timestream rejected. Below records that were rejected
@@ -41,7 +39,7 @@ def main(words: Sequence[str], overall: argparse.Namespace) -> int:
     options = make_parser().parse_args(words, overall)
     if options.dry_run:
         raise UsageError("rejected has no --dry-run.", "To list only: ingest_weather.py rejected")
-    path = read_sources(os.environ, options.env_file).early("WEATHER_JOURNAL")
+    path = options.sources.early("WEATHER_JOURNAL")
     if path is None:
         what = "There is no journal, because WEATHER_JOURNAL is off or wrong."
         raise SettingsError(what, "To see which: ingest_weather.py check")
@@ -121,13 +119,7 @@ def _show(entries: list[RejectedEntry], *, as_json: bool) -> None:
 
 def _lines(entries: list[RejectedEntry], *, name_target: bool) -> Iterator[str]:
     """One line per record; below those that were rejected together their common reason."""
-    rows = [
-        (iso_time(entry.observation.time_ms), entry.observation.place.name, measure, value)
-        for entry in entries
-        for measure, value in entry.observation.values.items()
-    ]
-    headings = ("time", "place", "measure", "value")
-    heading, *lines = terminal.table(headings, rows, right=(3,), elastic=1)
+    heading, *lines = terminal.value_table(entry.observation for entry in entries)
     yield heading
     reasons = [_reason(entry, name_target=name_target) for entry in entries]
     groups = groupby(zip(reasons, lines, strict=True), lambda pair: pair[0])
@@ -171,10 +163,10 @@ def _as_dict(entry: RejectedEntry) -> dict[str, object]:
 def make_parser() -> argparse.ArgumentParser:
     parser = command_parser("rejected", _DESCRIPTION, _EPILOG)
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--retry", action="store_true", help="put back: the next run writes them")
-    action.add_argument("--discard", action="store_true", help="delete them permanently")
-    parser.add_argument("--yes", action="store_true", help="discard without a question")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_flag(action, "--retry", "put back: the next run writes them")
+    add_flag(action, "--discard", "delete them permanently")
+    add_flag(parser, "--yes", "discard without a question")
+    add_flag(parser, "--json", "print JSON")
     add_place_option(parser, "only this place or city")
     parser.add_argument(
         "--measure", default="", choices=list(MEASURES), metavar="NAME", help="only this measure"

@@ -15,7 +15,7 @@ from ingest import destinations
 from ingest.clients import Clients
 from ingest.deadline import Deadline
 from ingest.errors import IngestError, Status
-from ingest.observation import Observation, iso_time
+from ingest.observation import Observation
 from ingest.reporting.observer import report_error
 from ingest.reporting.summary import Summary
 
@@ -103,21 +103,8 @@ def _print(arguments: argparse.Namespace, result: Result) -> int:
         records = {"records": result.records} if arguments.dry_run else {}
         terminal.print_json({**result.summary.as_dict(), **records})
     elif result.observations:
-        terminal.print_lines(_table(result.observations))
+        terminal.print_lines(terminal.value_table(result.observations, with_version=True))
     return Status.OK
-
-
-def _table(observations: Sequence[Observation]) -> list[str]:
-    """One line per record, with its version if that fits."""
-    headings = ("time", "place", "measure", "value", "version")
-    rows = [
-        (iso_time(seen.time_ms), seen.place.name, measure, value, str(seen.version))
-        for seen in observations
-        for measure, value in seen.values.items()
-    ]
-    widths = terminal.column_widths([headings, *rows])
-    shown = 5 if sum(widths) + 4 * len(terminal.GAP) <= terminal.width() else 4
-    return terminal.table(headings[:shown], [row[:shown] for row in rows], right=(3,), elastic=1)
 
 
 def end_on_signals(deadline: Deadline) -> None:

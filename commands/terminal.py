@@ -11,6 +11,7 @@ from io import TextIOWrapper
 from logging import Logger
 
 from ingest.errors import Interrupted, Status
+from ingest.observation import Observation, iso_time
 from ingest.reporting.redaction import one_line
 
 MAIL_WIDTH = 80  # a mail shows this without wrapping
@@ -153,6 +154,20 @@ def table(
         widths[elastic] -= max(0, min(excess, widths[elastic] - MIN_COLUMN))
     heading, *lines = (align(row, widths, right).rstrip() for row in cells)
     return [styled(heading, BOLD), *lines]
+
+
+def value_table(observations: Iterable[Observation], *, with_version: bool = False) -> list[str]:
+    """One line per value. with_version: the observation's too, if that fits."""
+    headings = ("time", "place", "measure", "value", "version")
+    rows = [
+        (iso_time(seen.time_ms), seen.place.name, measure, value, str(seen.version))
+        for seen in observations
+        for measure, value in seen.values.items()
+    ]
+    widths = column_widths([headings, *rows])
+    fits = sum(widths) + 4 * len(GAP) <= width()
+    shown = 5 if with_version and fits else 4
+    return table(headings[:shown], [row[:shown] for row in rows], right=(3,), elastic=1)
 
 
 def column_widths(rows: Iterable[Sequence[str]]) -> list[int]:

@@ -42,6 +42,10 @@ class Measure(NamedTuple):
     units: tuple[str, str, str]
     kind: Literal["number", "text", "time"] = NUMBER
 
+    def unit(self, units: str) -> str:
+        """Its unit, if it was asked for in these of UNITS."""
+        return self.units[UNITS.index(units)]
+
 
 def field_name(path: Iterable[str | int]) -> str:
     """A path as a person writes it: main.temp, weather[0].id."""
@@ -131,6 +135,12 @@ class Observation:
     def place_keys(self) -> set[str]:
         """What a person finds it by: its place as configured, and its city."""
         return {place_key(self.place.name), place_key(self.city)}
+
+    def is_one_of(self, places: Iterable[str], measures: Iterable[str]) -> bool:
+        """Whether it is of one of the places, in any spelling, and has one of the measures. If
+        none is named, all are meant."""
+        keys, names = {place_key(place) for place in places}, set(measures)
+        return bool((not keys or keys & self.place_keys) and (not names or names & {*self.values}))
 
 
 def describe_value(observation: Observation, measure: str) -> str:

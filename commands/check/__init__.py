@@ -10,7 +10,7 @@ from typing import NamedTuple
 from commands.check import aws, findings, local, weather
 from commands.check.findings import FAILED, OK, UNKNOWN, Finding, NeedError
 from commands.check.known import Known
-from commands.command_line import command_parser, settings_of, statuses
+from commands.command_line import add_flag, command_parser, settings_of, statuses
 from commands.terminal import interruptible
 from ingest.errors import IngestError
 from ingest.reporting.redaction import one_line
@@ -116,13 +116,13 @@ CHECKS = (
 
 def main(arguments: Sequence[str], overall: argparse.Namespace) -> int:
     """Returns the status of what to fix first. overall: the options in front of the command."""
-    as_json = make_parser().parse_args(arguments).json or overall.json
-    quiet = overall.quiet
-    sources = read_sources(os.environ, overall.env_file, settings_of(overall))
+    options = make_parser().parse_args(arguments, overall)
+    as_json, quiet = options.json, options.quiet
+    sources = read_sources(os.environ, options.env_file, settings_of(options))
     sources.export_aws()
     found: list[Finding] = []
     with interruptible("SIGINT ended the check."):
-        for finding in _findings(Known(sources, overall.log.redact)):
+        for finding in _findings(Known(sources, options.log.redact)):
             found.append(finding)
             if not as_json and not (quiet and finding.mark in (OK, UNKNOWN)):
                 findings.show(finding.lines())
@@ -157,5 +157,5 @@ def make_parser() -> argparse.ArgumentParser:
     usage = "ingest_weather.py [--env-file FILE] [--place PLACE] [-q] check [--json]"
     epilog = f"{EPILOG}\n\nexit statuses, as of a run with the same problem:\n{statuses()}"
     parser = command_parser("check", DESCRIPTION, epilog, usage)
-    parser.add_argument("--json", action="store_true", help="print one JSON object, see below")
+    add_flag(parser, "--json", "print one JSON object, see below")
     return parser

@@ -2,17 +2,19 @@
 
 from typing import Any
 
-from commands.aws import Account, Retention
+from commands.aws import Account, Retention, StepDeadline
 from commands.check.clock import Clock
 from commands.check.findings import NeedError
 from ingest.deadline import Deadline
-from ingest.errors import DeliveryError, IngestError
+from ingest.errors import IngestError
 from ingest.openweathermap.client import Result
 from ingest.reporting.redaction import Redactor
 from ingest.settings import DECLARED, Sources
 
 # For what is on this machine, also if the services took all the time.
 LOCAL_S = 2.0
+
+SILENT = "Try again. If it goes on, check the network: a firewall may block the connection."
 
 
 class Known:
@@ -70,10 +72,16 @@ class Known:
 
     def one_call(self) -> Deadline:
         """The time that one call has from now, with all its attempts."""
-        return _OneCall(self.deadline, self.timeout_s)
+        return self._call(self.deadline)
 
     def local_call(self) -> Deadline:
-        return _OneCall(Deadline(max(LOCAL_S, self.deadline.remaining_s())), self.timeout_s)
+        return self._call(Deadline(max(LOCAL_S, self.deadline.remaining_s())))
+
+    def _call(self, overall: Deadline) -> Deadline:
+        limit = f"{self.timeout_s:g} seconds (WEATHER_TIMEOUT_SECONDS)"
+        if (left_s := overall.remaining_s()) < self.timeout_s:
+            limit = f"{overall.seconds:g} seconds (WEATHER_DEADLINE_SECONDS)"
+        return StepDeadline(min(left_s, self.timeout_s), limit, SILENT)
 
     def ask(self, action: str, doing: str, **parameters: Any) -> Any:  # noqa: ANN401  (botocore's)
         """The answer, or the error."""
@@ -82,17 +90,3 @@ class Known:
         except IngestError as error:
             self.replies[action] = error
         return self.replies[action]
-
-
-class _OneCall(Deadline):
-    def __init__(self, overall: Deadline, timeout_s: float) -> None:
-        super().__init__(min(timeout_s, overall.remaining_s()))
-        self._limit = f"{timeout_s:g} seconds (WEATHER_TIMEOUT_SECONDS)"
-        if self.seconds < timeout_s:
-            self._limit = f"{overall.seconds:g} seconds (WEATHER_DEADLINE_SECONDS)"
-
-    def error(self, doing: str) -> IngestError:
-        return DeliveryError(
-            f"The time limit of {self._limit} ended {doing}.",
-            "Try again. If it goes on, check the network: a firewall may block the connection.",
-        )

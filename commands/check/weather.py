@@ -5,7 +5,7 @@ from dataclasses import replace
 from commands.check.findings import OK, Finding, failed_by
 from commands.check.known import Known
 from commands.terminal import ago
-from ingest.observation import MEASURES, UNITS
+from ingest.observation import MEASURES
 from ingest.openweathermap.client import Failure, WeatherClient
 
 
@@ -31,7 +31,7 @@ def api_key(known: Known) -> Finding:
     known.observation_ms = seen.time_ms
     (measure, value), *_ = seen.values.items()
     shown = value if measure == "CurrentTemp" else f"{measure}={value}"
-    unit = MEASURES[measure].units[UNITS.index(units)]
+    unit = MEASURES[measure].unit(units)
     age = ago(seen.time_ms)
     return Finding(OK, f"{seen.place.name} {shown} {unit}, observed {age}{_first_of(known)}")
 

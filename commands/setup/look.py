@@ -1,39 +1,22 @@
 """What setup reads before it changes anything. Raises if a run could not use it."""
 
 import argparse
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from commands.aws import ABSENT, Account, member
+from commands.aws import ABSENT, Account, StepDeadline, member
 from commands.terminal import progress
 from ingest.aws.session import Aws
-from ingest.deadline import Deadline
-from ingest.errors import DeadlineError, IngestError, SettingsError, Status, UsageError
-from ingest.settings import Settings, Sources, load, read_sources
+from ingest.errors import SettingsError, Status, UsageError
+from ingest.settings import Settings, Sources, load
 from ingest.settings.secret import parse_secret
 
 KEY = "OPENWEATHERMAP_API_KEY"
 # In place of a key that is not known yet, so that all other settings can be read.
 NO_KEY = "(no-key-yet)"
 
-
-class Patience(Deadline):
-    """The deadline of one step (--timeout); restarts with each step, and after a prompt."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self._limit_s = seconds
-
-    def restart(self) -> None:
-        self.seconds = self.elapsed_s() + self._limit_s
-
-    def error(self, doing: str) -> IngestError:
-        return DeadlineError(
-            f"The time limit of {self._limit_s:g} seconds (--timeout) ended {doing}.",
-            "What was created stays. Run setup again to go on.",
-        )
+GO_ON = "What was created stays. Run setup again to go on."
 
 
 @dataclass(frozen=True)
@@ -54,6 +37,7 @@ class Job:
     """What setup is asked to do, and what exists.
 
     options: those before the command as well, and the log.
+    patience: the deadline of a step (--timeout); restarts with each step, and after a prompt.
     secret, database: None if missing. table: as DescribeTable returns it, empty if missing.
     words: of the steps reported so far; statuses: of those that failed.
     """
@@ -61,7 +45,7 @@ class Job:
     options: argparse.Namespace
     sources: Sources
     settings: Settings
-    patience: Patience
+    patience: StepDeadline
     account: Account
     number: str
     identity_arn: str
@@ -90,10 +74,9 @@ class Job:
 
 def look(options: argparse.Namespace) -> Job:
     """Settings, credentials, secret, database and table."""
-    log = options.log
-    sources = read_sources(os.environ, options.env_file)
+    log, sources = options.log, options.sources
     sources.export_aws()
-    patience = Patience(options.timeout)
+    patience = StepDeadline(options.timeout, f"{options.timeout} seconds (--timeout)", GO_ON)
     aws = Aws(log.redact, sources.seconds("WEATHER_TIMEOUT_SECONDS"))
     account = Account(aws, lambda: patience)
     secret: Secret | None = None

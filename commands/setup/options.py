@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from commands import crontab
 from commands.aws import Retention
-from commands.command_line import command_parser
+from commands.command_line import add_flag, add_list, command_parser
 
 DEFAULT = Retention(memory_hours=24, magnetic_days=365, magnetic_writes=True)
 
@@ -72,10 +72,8 @@ exit status:
 
 def make_parser() -> argparse.ArgumentParser:
     parser = command_parser("setup", DESCRIPTION, EPILOG)
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print what would be done, and change nothing"
-    )
-    parser.add_argument("--update", action="store_true", help="change what differs (see below)")
+    add_flag(parser, "--dry-run", "print what would be done, and change nothing")
+    add_flag(parser, "--update", "change what differs (see below)")
     parser.add_argument(
         "--timeout",
         type=_up_to(86_400, "seconds"),
@@ -83,21 +81,27 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="time limit for each step (default: %(default)s)",
     )
-    parser.add_argument(
-        "--tag",
-        type=_tag,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="tag what is created: secret, database, table; may be given more than once",
-    )
+    does = "tag what is created: secret, database, table"
+    add_list(parser, "--tag", "KEY=VALUE", does, type=_tag)
     key = parser.add_argument_group("the secret")
-    key.add_argument(
-        "--api-key-stdin", action="store_true", help="read the key from standard input"
-    )
-    key.add_argument("--no-key-check", action="store_true", help="store the key without a test")
+    add_flag(key, "--api-key-stdin", "read the key from standard input")
+    add_flag(key, "--no-key-check", "store the key without a test")
     _add_table_options(parser.add_argument_group("the table"))
-    _add_run_options(parser.add_argument_group("the run"))
+    run = parser.add_argument_group("the run")
+    what = run.add_mutually_exclusive_group()
+    add_flag(what, "--print-iam-policy", "print only the IAM policy for a run")
+    add_flag(
+        what, "--install-cron", "add the line to your crontab, or replace the one that setup wrote"
+    )
+    *others, last = map(str, crontab.INTERVALS)
+    run.add_argument(
+        "--every",
+        type=int,
+        choices=crontab.INTERVALS,
+        metavar="MINUTES",
+        help=f"minutes between runs: {', '.join(others)} or {last} "
+        f"(default: as in the crontab, else {crontab.USUAL_INTERVAL})",
+    )
     return parser
 
 
@@ -115,27 +119,6 @@ def _add_table_options(table: argparse._ArgumentGroup) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="accept observations that are too old for the memory store (default: yes)",
-    )
-
-
-def _add_run_options(run: argparse._ArgumentGroup) -> None:
-    what = run.add_mutually_exclusive_group()
-    what.add_argument(
-        "--print-iam-policy", action="store_true", help="print only the IAM policy for a run"
-    )
-    what.add_argument(
-        "--install-cron",
-        action="store_true",
-        help="add the line to your crontab, or replace the one that setup wrote",
-    )
-    *others, last = map(str, crontab.INTERVALS)
-    run.add_argument(
-        "--every",
-        type=int,
-        choices=crontab.INTERVALS,
-        metavar="MINUTES",
-        help=f"minutes between runs: {', '.join(others)} or {last} "
-        f"(default: as in the crontab, else {crontab.USUAL_INTERVAL})",
     )
 
 

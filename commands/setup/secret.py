@@ -10,7 +10,7 @@ from commands.setup.look import KEY, NO_KEY, Job, Secret
 from commands.setup.step import Step
 from commands.terminal import progress
 from ingest.errors import AccessError, BlockedError, IngestError, SettingsError, WeatherError
-from ingest.observation import MEASURES, UNITS
+from ingest.observation import MEASURES
 from ingest.places import parse_place
 from ingest.settings.converters import read_api_key
 
@@ -131,7 +131,7 @@ def try_key(job: Job, key: str) -> str:
     with progress(f"Asking {client.host} for London's weather"):
         (result,) = client.fetch([parse_place("London,GB")])
     if not isinstance(result, Failure):
-        unit = MEASURES["CurrentTemp"].units[UNITS.index(settings.units)]
+        unit = MEASURES["CurrentTemp"].unit(settings.units)
         reading = result.values.get("CurrentTemp")
         return f"The key works: London has {reading} {unit}." if reading else "The key works."
     if isinstance(result.error, AccessError):

@@ -3,7 +3,6 @@
 import argparse
 import csv
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from datetime import tzinfo
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from commands.command_line import add_place_option, command_parser
+from commands.command_line import add_flag, add_list, add_place_option, command_parser
 from commands.show.from_journal import from_journal
 from commands.show.readings import HOUR_MS, Shown, as_dict
 from commands.show.screen import print_screen
@@ -21,7 +20,6 @@ from ingest.errors import Status, UsageError
 from ingest.observation import MEASURES, UNITS, iso_time
 from ingest.reporting.logs import start_logging
 from ingest.reporting.text import plural
-from ingest.settings import read_sources
 
 _DESCRIPTION = """\
 Show the latest reading of each place, and a table of the last hours with a
@@ -59,17 +57,16 @@ def main(words: Sequence[str], overall: argparse.Namespace) -> int:
     options.start_ms = options.end_ms - round(options.hours * HOUR_MS)
     if options.verbose:
         start_logging(overall.log, "DEBUG")
-    sources = read_sources(os.environ, overall.env_file)
     if options.compare:
         from commands.show.comparison import show_comparison
 
-        return show_comparison(sources, options, overall.log)
+        return show_comparison(overall.sources, options, overall.log)
     if options.from_timestream:
         from commands.show.from_timestream import from_timestream
 
-        shown = from_timestream(sources, options, overall.log)
+        shown = from_timestream(overall.sources, options, overall.log)
     else:
-        shown = from_journal(sources, options)
+        shown = from_journal(overall.sources, options)
     if options.csv:
         writer = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -133,30 +130,14 @@ def make_parser() -> argparse.ArgumentParser:
         "--hours", type=_hours, default=24.0, metavar="N", help="the last N hours; default: 24"
     )
     add_place_option(which, "only this place, as configured, or this city")
-    which.add_argument(
-        "--measure",
-        action="append",
-        default=[],
-        choices=list(MEASURES),
-        metavar="NAME",
-        help="only this measure, such as Humidity; may be given more than once",
-    )
-    which.add_argument(
-        "--from-timestream", action="store_true", help="ask Timestream instead of the journal"
-    )
-    which.add_argument(
-        "--compare",
-        action="store_true",
-        help="list records that differ between journal and Timestream",
-    )
-    _add_options_of_form(parser.add_argument_group("how"))
-    return parser
-
-
-def _add_options_of_form(how: argparse._ArgumentGroup) -> None:
+    does = "only this measure, such as Humidity"
+    add_list(which, "--measure", "NAME", does, choices=list(MEASURES))
+    add_flag(which, "--from-timestream", "ask Timestream instead of the journal")
+    add_flag(which, "--compare", "list records that differ between journal and Timestream")
+    how = parser.add_argument_group("how")
     form = how.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="print the readings as CSV")
-    form.add_argument("--json", action="store_true", help="print all of it as one JSON object")
+    add_flag(form, "--csv", "print the readings as CSV")
+    add_flag(form, "--json", "print all of it as one JSON object")
     form.add_argument(
         "--plot",
         type=_picture,
@@ -177,7 +158,8 @@ def _add_options_of_form(how: argparse._ArgumentGroup) -> None:
         help="units of readings that do not have their own: those from Timestream, and those "
         "from an older version of the program; default: WEATHER_UNITS",
     )
-    how.add_argument("-v", "--verbose", action="store_true", help="show the SQL")
+    add_flag(how, "-v --verbose", "show the SQL")
+    return parser
 
 
 def _hours(text: str) -> float:

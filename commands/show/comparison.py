@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from commands.show.from_journal import open_if_any, readings_of
-from commands.show.from_timestream import Table
+from commands.show.from_timestream import Table, dimensions_of
 from commands.show.readings import Reading, last_hours
-from commands.show.timestream_query import dimensions_of
 from commands.terminal import print_json, print_lines
 from ingest.errors import SettingsError, Status
 from ingest.journal import history

@@ -11,7 +11,6 @@ from ingest.journal import history
 from ingest.journal.history import Kept
 from ingest.journal.rejected import RejectedEntry
 from ingest.journal.schema import JournalFile
-from ingest.places import place_key
 from ingest.reporting.redaction import one_line
 from ingest.reporting.text import plural
 from ingest.settings import Sources
@@ -25,7 +24,7 @@ def from_journal(sources: Sources, options: argparse.Namespace) -> Shown:
             "To ask the table: ingest_weather.py show --from-timestream",
         )
     with open_if_any(path) as journal:
-        kept = _wanted(history.kept(journal, options.start_ms) if journal else [], options)
+        kept = _wanted(history.kept(journal, options.start_ms), options) if journal else []
         latest = history.latest(journal) if journal else []
     units = options.units or sources.early("WEATHER_UNITS") or "metric"
     last_readings = latest_of(_readings(_wanted(latest, options), options, units))
@@ -58,15 +57,8 @@ def open_if_any(path: Path | None) -> AbstractContextManager[JournalFile | None]
 
 
 def _wanted(kept: Iterable[Kept], options: argparse.Namespace) -> list[Kept]:
-    """Those of --place, in any spelling, that have one of --measure."""
-    places = set(map(place_key, options.place))
-    measures = set(options.measure)
-    return [
-        each
-        for each in kept
-        if (not places or places & each.observation.place_keys)
-        and (not measures or measures & each.observation.values.keys())
-    ]
+    """Those of --place that have one of --measure."""
+    return [each for each in kept if each.observation.is_one_of(options.place, options.measure)]
 
 
 def readings_of(entry: Kept | RejectedEntry, units: str) -> Iterator[Reading]:

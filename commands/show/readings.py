@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from ingest.observation import MEASURES, TEXT, UNITS, describe_reading, iso_time
+from ingest.observation import MEASURES, TEXT, describe_reading, iso_time
 
 HOUR_MS = 3_600_000
 
@@ -57,7 +57,7 @@ class Reading:
 
     @property
     def unit(self) -> str:
-        return MEASURES[self.measure].units[UNITS.index(self.units)]
+        return MEASURES[self.measure].unit(self.units)
 
 
 # Readings of one place and quantity, oldest first.

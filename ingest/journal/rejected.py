@@ -7,7 +7,6 @@ from ingest.destination import Kind
 from ingest.journal.rows import HIGHEST_OWN_VERSION, HIGHEST_VERSION, OBSERVATION, observation_of
 from ingest.journal.schema import JournalFile
 from ingest.observation import Observation
-from ingest.places import place_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,8 @@ def rejected(
         entries = [
             RejectedEntry(row[0], row[-6], observation_of(row[:-6]), *row[-5:]) for row in rows
         ]
-    wanted = {place_key(place) for place in places}
-    return [
-        entry
-        for entry in entries
-        if measure in ("", *entry.observation.values)
-        and (not wanted or wanted & entry.observation.place_keys)
-    ]
+    measures = [measure] if measure else []
+    return [entry for entry in entries if entry.observation.is_one_of(places, measures)]
 
 
 def retry(file: JournalFile, entries: Iterable[RejectedEntry], now_ms: int) -> Retried:

@@ -1,5 +1,6 @@
 """Each sentence of `rejected` and `show`, in the state that prints it; and every --help."""
 
+import os
 import re
 import sys
 from argparse import ArgumentTypeError, Namespace
@@ -13,7 +14,7 @@ import pytest
 
 from commands import command_line, demo, rejected
 from commands.command_line import COMMANDS
-from commands.show import comparison, screen, timestream_query
+from commands.show import comparison, from_timestream, screen
 from commands.show import main as show
 from commands.show.from_journal import from_journal
 from commands.show.readings import Reading, Shown
@@ -35,7 +36,7 @@ def said(call: Callable[[], object]) -> str:
 
 def overall(*words: str) -> Namespace:
     arguments = command_line.parse(words)
-    arguments.log = RunLog()
+    arguments.log, arguments.sources = RunLog(), read_sources(os.environ)
     return arguments
 
 
@@ -158,7 +159,7 @@ def test_what_show_cannot_do_becomes_these_sentences() -> None:
         {
             "off": said(lambda: from_journal(off, show_options())),
             "compare": said(lambda: show(["--compare", "--csv"], overall())),
-            "post code": said(lambda: timestream_query.dimensions_of(["zip:8001,CH"])),
+            "post code": said(lambda: from_timestream.dimensions_of(["zip:8001,CH"])),
             "plot": said(lambda: module._picture("weather.gif")),
             "zone": said(lambda: module._time_zone("Europe/Lundon")),
             "hours": said(lambda: module._hours("soon")),

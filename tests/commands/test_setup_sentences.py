@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from commands import crontab, setup
-from commands.aws import Retention, member
+from commands.aws import Retention, StepDeadline, member
 from commands.setup import options as setup_options
 from commands.setup import secret, timestream
-from commands.setup.look import KEY, NO_KEY, Patience, Secret
+from commands.setup.look import GO_ON, KEY, NO_KEY, Secret
 from commands.setup.step import Step
 from ingest.reporting.logs import RunLog
 from tests.commands.test_check_sentences import assert_said
@@ -137,7 +137,9 @@ def test_what_setup_cannot_do_becomes_these_sentences(
                 lambda: secret._given_key_step(job_of(secret=kept), "secret x", "", "k")
             ),
             "incomplete": said(lambda: member({}, "ARN")),
-            "time": str(Patience(3).error("before it was answered")),
+            "time": str(
+                StepDeadline(3, "3 seconds (--timeout)", GO_ON).error("before it was answered")
+            ),
             "no crontab": said(lambda: crontab.find(Path("x"), ())),
             "a path": said(lambda: crontab.run_line("* * * * *", Path("a\nb"), None)),
             "a tag": said(lambda: setup_options._tag("x")),

@@ -17,9 +17,7 @@ from hypothesis import strategies as st
 
 from commands.show import make_parser
 from commands.show.comparison import Comparison, compare
-from commands.show.readings import gap_limit_ms, mean_direction
-from commands.show.screen import BARS, PLAIN, sparkline
-from commands.show.timestream_query import (
+from commands.show.from_timestream import (
     dimensions_of,
     identifier,
     literal,
@@ -27,6 +25,8 @@ from commands.show.timestream_query import (
     readings_of_page,
     sql,
 )
+from commands.show.readings import gap_limit_ms, mean_direction
+from commands.show.screen import BARS, PLAIN, sparkline
 from commands.terminal import ago as spoken_age
 from embedded.aws import EmbeddedAws
 from embedded.faults import aws_error, stall
