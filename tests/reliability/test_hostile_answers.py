@@ -144,7 +144,7 @@ def test_one_name_written_in_three_ways_is_asked_for_once(
 ) -> None:
     run = program.run("--json", env={"WEATHER_PLACES": "London,GB;London, GB;london,gb"})
     assert run.returncode == 0
-    assert "configured twice" in run.stderr
+    assert "london,gb" in run.stderr
     assert (summary(run)["places"], weather.count("weather")) == (1, 1)
     assert stored(aws) == all_of("London")
 
@@ -242,7 +242,7 @@ def test_a_secret_that_is_no_text_is_told(
     aws.plan.always("GetSecretValue", answer(200, json.dumps(reply).encode()))
     run = program.run()
     assert run.returncode == Status.CONFIG, run.stderr
-    assert "is not a JSON object" in run.stderr
+    assert SECRET_ID in run.stderr
     assert_harmless(run)
 
 

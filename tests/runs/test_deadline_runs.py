@@ -5,6 +5,7 @@ it did not wait for them.
 """
 
 import json
+import re
 import signal
 import threading
 import time
@@ -77,7 +78,7 @@ def test_the_deadline_ends_a_run_whose_service_never_answers(
     )
     expected = Status.UNAVAILABLE if step == "weather" else Status.TEMPFAIL
     assert (run.returncode, run.stdout) == (expected, "")
-    assert f"{seconds} seconds (WEATHER_DEADLINE_SECONDS) were over" in run.stderr
+    assert re.search(rf"\b{seconds} .*WEATHER_DEADLINE_SECONDS", run.stderr)
     assert_clean(run)
     assert service.count(step) == 1
     assert states(journal_of(program)) == kept
@@ -143,7 +144,7 @@ def test_a_deadline_in_the_secret_counts_as_well(
         if weather.requests:
             break
     assert run.returncode == Status.UNAVAILABLE
-    assert f"{seconds} seconds (WEATHER_DEADLINE_SECONDS) were over" in run.stderr
+    assert re.search(rf"\b{seconds} .*WEATHER_DEADLINE_SECONDS", run.stderr)
 
 
 def committed(program: Program, city: str) -> Callable[[], bool]:
@@ -186,7 +187,7 @@ def test_a_signal_ends_a_run_in_good_order_while_a_service_stalls(
     process.send_signal(number)
     run = ended(process)
     assert (run.returncode, run.stdout) == (Status.TEMPFAIL, "")
-    assert f"{number.name} ended the run" in run.stderr
+    assert number.name in run.stderr
     assert_clean(run)
     kept = {city for city, _ in states(journal_of(program))}
     expected = {

@@ -746,7 +746,6 @@ def test_a_prepare_that_never_ends_is_left_at_the_deadline(path: Path) -> None:
     finally:
         found.set()
     assert isinstance(run.failure, DeadlineError)
-    assert f"while the endpoint of {destination.name} was looked up" in str(run.failure)
     assert destination.writes == []
     assert states(path) == {"pending": 3}
 
@@ -766,7 +765,6 @@ def test_the_deadline_stops_between_calls_and_the_next_run_goes_on(path: Path) -
     # The answer of the second call is there, or comes too late to be taken: never half a call.
     assert len(destination.writes) == 2
     assert isinstance(run.failure, DeadlineError)
-    assert f"while {destination.name} was written" in str(run.failure)
     delivered = states(path).get("delivered", 0)
     assert delivered in (25, 50)
     rest = FakeDestination()

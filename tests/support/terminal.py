@@ -51,7 +51,11 @@ class Screen:
         self.raw = b""
 
     def wait_for(self, text: str) -> None:
-        while text.encode() not in self.raw:
+        self.wait_until(lambda: text.encode() in self.raw)
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Read until it holds."""
+        while not condition():
             assert self._read(), self.raw
 
     def type(self, keys: bytes) -> None:
@@ -83,7 +87,7 @@ class Screen:
     @property
     def text(self) -> str:
         """What was ever on it, without colours and the movements of the cursor."""
-        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw.decode())
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw.decode(errors="replace"))
         return re.sub(r"\r+\n?", "\n", plain)  # a spinner draws its line again after each \r
 
 

@@ -3,7 +3,6 @@
 import json
 from urllib.parse import quote, quote_plus
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,25 +15,12 @@ def hidden(body: bytes, key: str = KEY) -> bytes:
     return without_key(body, key_forms(key))
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        KEY.encode(),
-        quote_plus(KEY).encode(),
-        json.dumps(KEY)[1:-1].encode(),
-        json.dumps(KEY)[1:-1].replace("/", "\\/").encode(),
-        json.dumps(KEY)[1:-1].replace("a", "\\u0061").replace("f", "\\u0066").encode(),
-    ],
-    ids=[
-        "plain",
-        "URL-encoded",
-        "JSON",
-        "JSON with an escaped slash",
-        "JSON with needless escapes",
-    ],
-)
-def test_the_key_is_replaced_however_it_is_written(written: bytes) -> None:
-    assert hidden(b'{"asked": "' + written + b'"}') == b'{"asked": "(redacted)"}'
+def test_the_key_is_replaced_however_it_is_written() -> None:
+    in_json = json.dumps(KEY)[1:-1]
+    needless = in_json.replace("a", "\\u0061").replace("f", "\\u0066")
+    forms = (KEY, quote_plus(KEY), in_json, in_json.replace("/", "\\/"), needless)
+    shown = {form: hidden(f'{{"asked": "{form}"}}'.encode()) for form in forms}
+    assert shown == dict.fromkeys(forms, b'{"asked": "(redacted)"}')
 
 
 def test_the_key_is_replaced_wherever_it_stands() -> None:
@@ -48,12 +34,10 @@ def test_a_text_too_short_for_a_key_is_no_reason_to_change_a_reply() -> None:
     assert hidden(b'{"temp": 1234567}', "1234567") == b'{"temp": 1234567}'
 
 
-@pytest.mark.parametrize(
-    "escape", ["\\u0022", "\\u005c", "\\u005C", '\\"', "\\\\", "\\n", "\\u00e9"]
-)
-def test_an_escape_that_json_needs_is_left(escape: str) -> None:
-    body = f'{{"name": "a{escape}b"}}'
-    assert json.loads(hidden(body.encode())) == json.loads(body)
+def test_an_escape_that_json_needs_is_left() -> None:
+    for escape in ("\\u0022", "\\u005c", "\\u005C", '\\"', "\\\\", "\\n", "\\u00e9"):
+        body = f'{{"name": "a{escape}b"}}'
+        assert json.loads(hidden(body.encode())) == json.loads(body)
 
 
 @given(st.recursive(st.text() | st.integers() | st.booleans(), st.lists, max_leaves=5))

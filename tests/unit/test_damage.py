@@ -1,6 +1,7 @@
 """What is wrong with a file, said so that a person can act; and what becomes of a damaged one."""
 
 import inspect
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -60,7 +61,7 @@ def filled(path: Path) -> Path:
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_recognized(filled: Path, damage: Callable[[Path], None]) -> None:
     damage(filled)
-    with pytest.raises(JournalError, match="The file is damaged") as caught:
+    with pytest.raises(JournalError) as caught:
         FileQueue(JournalFile(filled, TARGET)).backlog(0, 10)
     assert caught.value.corrupt
     assert caught.value.status is Status.IOERR
@@ -93,11 +94,9 @@ def test_whether_a_file_is_sound_is_not_known_if_it_takes_too_long(path: Path) -
 
 def test_a_file_too_damaged_to_look_at_is_an_error(filled: Path) -> None:
     damage_header(filled)
-    with (
-        closing(sqlite3.connect(filled)) as db,
-        pytest.raises(JournalError, match="The file is damaged"),
-    ):
+    with closing(sqlite3.connect(filled)) as db, pytest.raises(JournalError) as caught:
         is_sound(db, filled, 60)
+    assert caught.value.corrupt
 
 
 # Quarantine
@@ -106,24 +105,22 @@ def test_a_file_too_damaged_to_look_at_is_an_error(filled: Path) -> None:
 def test_a_file_is_quarantined_with_all_its_parts(path: Path) -> None:
     for ending in ("", "-wal", "-shm"):
         path.with_name(path.name + ending).write_text(f"part {ending}")
-    said = quarantine(path, JournalError("It is damaged.", corrupt=True), T0_MS)
+    error = quarantine(path, JournalError("It is damaged.", corrupt=True), T0_MS)
     aside = sorted(path.parent.iterdir())
     name = "journal.sqlite3.corrupt-2020-11-08T21:29:36Z"
     assert [part.name for part in aside] == [name, f"{name}-shm", f"{name}-wal"]
     assert [part.read_text() for part in aside] == ["part ", "part -shm", "part -wal"]
-    assert str(said).startswith("It is damaged. ")
-    assert f"sqlite3 {path.with_name(name)} .recover" in str(said)
+    assert f"sqlite3 {path.with_name(name)} .recover" in error.advice
 
 
 def test_a_quarantined_file_never_replaces_an_earlier_one(path: Path) -> None:
-    told = []
+    advice = {}
     for text in ("one", "two", "three"):
         path.write_text(text)
-        told.append(str(quarantine(path, JournalError("It is damaged."), T0_MS)))
+        advice[text] = quarantine(path, JournalError("It is damaged."), T0_MS).advice
     aside = {part.read_text(): part for part in path.parent.glob("*.corrupt-*")}
     assert sorted(aside) == ["one", "three", "two"]
-    for text, message in zip(("one", "two", "three"), told, strict=True):
-        assert f"{aside[text]} .recover" in message
+    assert [text for text in aside if f"{aside[text]} .recover" not in advice[text]] == []
 
 
 def test_a_file_that_cannot_be_quarantined_is_an_error_that_says_what_to_do(
@@ -134,49 +131,31 @@ def test_a_file_that_cannot_be_quarantined_is_an_error_that_says_what_to_do(
 
     path.touch()
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(JournalError, match=r"Permission denied\. Let this user write") as caught:
+    with pytest.raises(JournalError, match="Permission denied") as caught:
         quarantine(path, JournalError("It is damaged.", corrupt=True), T0_MS)
-    assert not caught.value.corrupt
+    assert (caught.value.corrupt, "WEATHER_JOURNAL" in caught.value.advice) == (False, True)
 
 
 # Errors
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("SQLITE_FULL", r"Free space on its disk"),
-        ("SQLITE_IOERR_WRITE", r"Free space on its disk"),
-        ("SQLITE_BUSY", r"Close the other program that uses the file\."),
-        ("SQLITE_LOCKED_SHAREDCACHE", r"Close the other program that uses the file\."),
-        ("SQLITE_CORRUPT_INDEX", r"The file is damaged\."),
-        ("SQLITE_NOTADB", r"The file is damaged\."),
-        ("SQLITE_READONLY", r"Let this user write to its folder"),
-        ("SQLITE_CANTOPEN", r"Let this user write to its folder"),
-        ("", r"Let this user write to its folder"),
-    ],
-)
-def test_an_error_of_sqlite_says_what_to_do(path: Path, name: str, message: str) -> None:
-    error = sqlite3.OperationalError("something is wrong")
-    if name:
-        error.sqlite_errorname = name
-    with (
-        pytest.raises(JournalError, match=rf"something is wrong\. {message}") as caught,
-        journal_errors(path),
-    ):
-        raise error
-    assert str(path) in str(caught.value)
-    assert caught.value.__cause__ is error
-    assert caught.value.corrupt == name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+CORRUPT = ("SQLITE_CORRUPT_INDEX", "SQLITE_NOTADB")
+USABLE = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 
 
-@pytest.mark.parametrize("what", ["table: place", "column: kind"])
-def test_a_schema_that_is_not_what_its_version_says_is_damage(path: Path, what: str) -> None:
-    error = sqlite3.OperationalError(f"no such {what}")
-    error.sqlite_errorname = "SQLITE_ERROR"
-    with pytest.raises(JournalError, match="damaged") as caught, journal_errors(path):
-        raise error
-    assert caught.value.corrupt
+def test_an_error_of_sqlite_is_kept_and_says_whether_the_file_is_damaged(path: Path) -> None:
+    corrupt = []
+    for name in (*CORRUPT, *USABLE, "no such table: place", "no such column: kind", ""):
+        error = sqlite3.OperationalError(name)
+        error.sqlite_errorname = name if name.startswith("SQLITE_") else "SQLITE_ERROR"
+        with (
+            pytest.raises(JournalError, match=re.escape(str(path))) as caught,
+            journal_errors(path),
+        ):
+            raise error
+        assert caught.value.__cause__ is error
+        corrupt += [name] if caught.value.corrupt else []
+    assert corrupt == [*CORRUPT, "no such table: place", "no such column: kind"]
 
 
 def test_text_that_is_no_utf_8_is_damage(path: Path, file: JournalFile) -> None:
@@ -184,7 +163,7 @@ def test_text_that_is_no_utf_8_is_damage(path: Path, file: JournalFile) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("UPDATE observation SET city = CAST(x'ff' AS TEXT)")
         db.commit()
-    with pytest.raises(JournalError, match="damaged") as caught:
+    with pytest.raises(JournalError) as caught:
         FileQueue(file).backlog(0, 10)
     assert caught.value.corrupt
 

@@ -189,7 +189,7 @@ def test_a_summary_that_this_program_has_not_written_is_damage(
     file: JournalFile, summary: str
 ) -> None:
     history.end_run(file, 0, summary, T0_MS)
-    with pytest.raises(JournalError, match="damaged") as caught:
+    with pytest.raises(JournalError) as caught:
         history.runs(file, 10)
     assert caught.value.corrupt
 

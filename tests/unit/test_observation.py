@@ -20,7 +20,6 @@ from ingest.observation import (
     UNITS,
     Observation,
     decimal_text,
-    describe_reading,
     describe_value,
     iso_time,
 )
@@ -102,16 +101,6 @@ def test_observations_of_one_series_have_one_place_and_time() -> None:
 def test_an_observation_is_found_by_its_place_and_by_its_city_in_any_spelling() -> None:
     seen = replace(OBSERVED, place=parse_place("LONDON, gb"))
     assert seen.place_keys == {"london,gb", "london"}
-
-
-def test_a_value_is_described_with_its_place_and_time() -> None:
-    assert describe_value(OBSERVED, "Humidity") == (
-        "Humidity=93 city=London country=GB city_id=2643743 at 2020-11-08T21:29:36Z (1604870976000)"
-    )
-    assert describe_value(OBSERVED, "Condition").startswith("Condition=Clouds city=London ")
-    assert describe_reading("Pressure", "1016", {}, 1_604_870_976_000) == (
-        "Pressure=1016 at 2020-11-08T21:29:36Z (1604870976000)"
-    )
 
 
 def test_a_described_value_is_one_printable_line_whatever_the_reply_held() -> None:

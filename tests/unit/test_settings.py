@@ -7,6 +7,7 @@ import re
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,16 @@ from hypothesis import strategies as st
 from deploy import make_docs
 from embedded.aws import EmbeddedAws
 from ingest.deadline import Deadline
-from ingest.errors import AccessError, DeadlineError, DeliveryError, SettingsError, Status
+from ingest.errors import (
+    AccessError,
+    DeadlineError,
+    DeliveryError,
+    IngestError,
+    SettingsError,
+    Status,
+)
 from ingest.observation import DEFAULT_MEASURES, FIELDS, MEASURES, NUMBER
-from ingest.places import Places, parse_place
+from ingest.places import Places
 from ingest.reporting.redaction import Redactor
 from ingest.settings import DECLARED, HOME, Settings, fields, load, load_settings, read_sources
 from ingest.settings.converters import DEFAULT_JOURNAL, is_loopback
@@ -95,50 +103,22 @@ def test_the_key_alone_is_enough() -> None:
 LAYERS = ("command line", "environment", ".env", "secret")
 
 
-@pytest.mark.parametrize(
-    ("stronger", "weaker"),
-    [(one, other) for place, one in enumerate(LAYERS) for other in LAYERS[place + 1 :]],
-)
-def test_the_stronger_source_wins(
-    stronger: str, weaker: str, env_file: Callable[[str | bytes], Path]
-) -> None:
-    values = {stronger: "London,GB", weaker: "Paris,FR"}
-    layers = {name: {"WEATHER_PLACES": values[name]} if name in values else {} for name in LAYERS}
-    dotenv = "".join(f"{name}={text}\n" for name, text in layers[".env"].items())
-    found = read(
-        {**KEY_ALONE, **layers["environment"]},
-        env_file(dotenv),
-        layers["command line"],
-        layers["secret"],
-    )
-    assert list(found.places) == [parse_place("London,GB")]
+def test_the_stronger_source_wins(env_file: Callable[[str | bytes], Path]) -> None:
+    beaten = []
+    for stronger, weaker in combinations((*LAYERS, "default"), 2):
+        units = {stronger: "imperial", weaker: "standard"}
+        text = {name: {"WEATHER_UNITS": units[name]} if name in units else {} for name in LAYERS}
+        dotenv = "".join(f"{name}={value}\n" for name, value in text[".env"].items())
+        environment = {**KEY_ALONE, **text["environment"]}
+        found = read(environment, env_file(dotenv), text["command line"], text["secret"])
+        beaten += [(stronger, weaker)] if found.units != "imperial" else []
+    assert beaten == []
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_each_source_wins_over_the_default(
-    layer: str, env_file: Callable[[str | bytes], Path]
-) -> None:
-    values: dict[str, dict[str, str]] = {name: {} for name in LAYERS}
-    values[layer] = {"WEATHER_UNITS": "imperial"}
-    dotenv = "".join(f"{name}={text}\n" for name, text in values[".env"].items())
-    found = read(
-        {**KEY_ALONE, **values["environment"]},
-        env_file(dotenv),
-        values["command line"],
-        values["secret"],
-    )
-    assert found.units == "imperial"
-
-
-@pytest.mark.parametrize("blank", ["", " ", "\t"])
-def test_an_empty_setting_counts_as_not_set(blank: str) -> None:
-    found = read({**KEY_ALONE, "WEATHER_UNITS": blank}, secret={"WEATHER_UNITS": "standard"})
-    assert found.units == "standard"
-
-
-def test_a_problem_names_the_source_that_the_value_came_from() -> None:
-    said = problems({**KEY_ALONE, "WEATHER_UNITS": " "}, secret={"WEATHER_UNITS": "kelvin"})
-    assert "WEATHER_UNITS (from the secret 'weather-ingest'): 'kelvin' is not one of" in said
+def test_an_empty_setting_counts_as_not_set() -> None:
+    secret = {"WEATHER_UNITS": "standard"}
+    for blank in ("", " ", "\t"):
+        assert read({**KEY_ALONE, "WEATHER_UNITS": blank}, secret=secret).units == "standard"
 
 
 def test_white_space_around_a_setting_is_taken_off() -> None:
@@ -146,71 +126,54 @@ def test_white_space_around_a_setting_is_taken_off() -> None:
     assert (found.api_key, found.units) == (KEY, "standard")
 
 
-def test_all_problems_stand_in_one_message(env_file: Callable[[str | bytes], Path]) -> None:
+def test_all_problems_are_in_one_message(env_file: Callable[[str | bytes], Path]) -> None:
     said = problems(
         {"WEATHER_UNIT": "metric", "WEATHER_DEADLINE_SECONDS": "soon"},
         env_file("WEATHER_UNITS=kelvin\nTIMESTREAM_TABEL=x\n"),
         {"WEATHER_PLACES": "Atlantis"},
         {"TIMESTREAM_TABLE": "x", "WEATHER_SECRET_ID": "other"},
     )
-    assert said.startswith("The settings have 8 problems:\n  - ")
-    assert said.count("\n  - ") == 8
-    for expected in (
-        "the environment has an unknown setting WEATHER_UNIT: did you mean WEATHER_UNITS?",
-        "settings.env has an unknown setting TIMESTREAM_TABEL: did you mean TIMESTREAM_TABLE?",
-        "WEATHER_DEADLINE_SECONDS (from the environment): 'soon' is not a number of seconds.",
-        "settings.env): 'kelvin' is not one of standard, metric, imperial.",
-        "WEATHER_PLACES (from the command line): 'Atlantis' is not a place",
-        "TIMESTREAM_TABLE (from the secret 'weather-ingest'): 'x' is not 3 to 256 letters",
-        "OPENWEATHERMAP_API_KEY is missing",
-        "WEATHER_SECRET_ID is in the secret 'weather-ingest'",
-    ):
-        assert expected in said
+    assert [re.findall(r"[A-Z]+_[A-Z_]+", line)[0] for line in said.split("\n  - ")[1:]] == [
+        "WEATHER_UNIT",
+        "TIMESTREAM_TABEL",
+        "WEATHER_SECRET_ID",
+        "OPENWEATHERMAP_API_KEY",
+        "WEATHER_PLACES",
+        "WEATHER_UNITS",
+        "TIMESTREAM_TABLE",
+        "WEATHER_DEADLINE_SECONDS",
+    ]
 
 
-def test_one_problem_is_one_sentence() -> None:
-    said = problems({**KEY_ALONE, "WEATHER_UNITS": "IMPERIAL"})
-    assert said == (
-        "The settings are wrong: WEATHER_UNITS (from the environment): 'IMPERIAL' is not one of "
-        "standard, metric, imperial."
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "suggestion"),
-    [
-        ("WEATHER_PLACE", "WEATHER_PLACES"),
-        ("weather_places", None),
-        ("WEATHER_Units", "WEATHER_UNITS"),
-        ("OPENWEATHERMAP_KEY", "OPENWEATHERMAP_API_KEY"),
-        ("OPENWEATHERMAP_API_KEY_", "OPENWEATHERMAP_API_KEY"),
-        ("TIMESTREAM_DATABSE", "TIMESTREAM_DATABASE"),
-        ("INFLUXDB_0123456789", ""),
-    ],
-)
-@pytest.mark.parametrize("layer", ["environment", ".env", "secret"])
 def test_an_unknown_name_is_reported_in_each_source(
-    layer: str, name: str, suggestion: str | None, env_file: Callable[[str | bytes], Path]
+    env_file: Callable[[str | bytes], Path],
 ) -> None:
-    extra = {layer: {name: "x"}}
-    sources = (
-        {**KEY_ALONE, **extra.get("environment", {})},
-        env_file("".join(f"{each}=x\n" for each in extra.get(".env", {}))),
-        None,
-        extra.get("secret"),
-    )
-    if suggestion is None:  # other programs' names are not our business
-        read(*sources)
-        return
-    said = problems(*sources)
-    assert f"has an unknown setting {name}" in said
-    assert said.endswith(f": did you mean {suggestion}?" if suggestion else f"{name}.")
-    source = {"environment": "the environment", ".env": "settings.env", "secret": "the secret"}
-    assert source[layer] in said
+    meant = {
+        "WEATHER_PLACE": "WEATHER_PLACES?",
+        "WEATHER_Units": "WEATHER_UNITS?",
+        "OPENWEATHERMAP_KEY": "OPENWEATHERMAP_API_KEY?",
+        "OPENWEATHERMAP_API_KEY_": "OPENWEATHERMAP_API_KEY?",
+        "TIMESTREAM_DATABSE": "TIMESTREAM_DATABASE?",
+        "INFLUXDB_0123456789": "INFLUXDB_0123456789.",
+    }
+    wrong = []
+    for name, end in meant.items():
+        said = {
+            "the environment": problems({**KEY_ALONE, name: "x"}),
+            "settings.env": problems(KEY_ALONE, env_file(f"{name}=x\n")),
+            "the secret": problems(secret={name: "x"}),
+        }
+        wrong += [
+            text
+            for where, text in said.items()
+            if not (where in text and f" {name}" in text and text.endswith(f" {end}"))
+        ]
+    assert wrong == []
 
 
-def test_an_unknown_name_is_shown_in_ascii() -> None:
-    assert r"WEATHER_\x1b\u202e" in problems(secret={"WEATHER_\x1b\u202e": "x"})
+def test_other_programs_names_are_not_ours(env_file: Callable[[str | bytes], Path]) -> None:
+    other = {"weather_places": "x"}
+    read({**KEY_ALONE, **other}, env_file("weather_places=x\n"), None, other)
 
 
 WRONG = {
@@ -241,14 +204,12 @@ def test_each_setting_has_wrong_values_here() -> None:
     assert DECLARED.keys() <= WRONG.keys()
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name in DECLARED for value in WRONG.get(name, ())]
-)
-def test_a_wrong_value_is_reported_with_its_name_and_source(name: str, value: str) -> None:
-    said = problems({**KEY_ALONE, name: value})
-    assert said.startswith(f"The settings are wrong: {name} (from the environment): ")
-    assert said.endswith((".", "?"))
-    assert not said.endswith(("..", "?."))
+def test_a_wrong_value_is_reported_with_its_name_and_source() -> None:
+    said = [
+        (name, problems({**KEY_ALONE, name: value})) for name in DECLARED for value in WRONG[name]
+    ]
+    sentence = r".* {} \(from the environment\): .*[^.?][.?]"
+    assert [each for each in said if not re.fullmatch(sentence.format(each[0]), each[1])] == []
 
 
 RIGHT = [
@@ -268,19 +229,16 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "attribute", "value"), RIGHT)
-def test_a_right_value_is_read(name: str, text: str, attribute: str, value: object) -> None:
-    assert getattr(read({**KEY_ALONE, name: text}), attribute) == value
+def test_a_right_value_is_read() -> None:
+    read_as = [(name, getattr(read({**KEY_ALONE, name: text}), at)) for name, text, at, _ in RIGHT]
+    assert read_as == [(name, value) for name, *_, value in RIGHT]
 
 
 def test_each_unknown_measure_and_place_is_reported() -> None:
     said = problems(
         {**KEY_ALONE, "WEATHER_MEASURES": "Humidty,Qqqq", "WEATHER_PLACES": "Atlantis;-1"}
     )
-    assert "no measure Humidty: did you mean Humidity?" in said
-    assert "no measure Qqqq." in said
-    assert "'Atlantis' is not a place" in said
-    assert "'-1' is not a place" in said
+    assert [name for name in (" Humidty", " Qqqq", "'Atlantis'", "'-1'") if name not in said] == []
 
 
 ALLOWED_URLS = [
@@ -334,17 +292,27 @@ REFUSED_URLS = [
 ]
 
 
-@pytest.mark.parametrize("url", ALLOWED_URLS)
-@pytest.mark.parametrize("name", ["OPENWEATHERMAP_URL", "TIMESTREAM_ENDPOINT_URL"])
-def test_https_and_http_on_loopback_are_allowed(name: str, url: str) -> None:
-    found = read({**KEY_ALONE, name: url})
-    assert url in (found.url, found.endpoint_url)
+URL_SETTINGS = ("OPENWEATHERMAP_URL", "TIMESTREAM_ENDPOINT_URL")
 
 
-@pytest.mark.parametrize("url", REFUSED_URLS)
-@pytest.mark.parametrize("name", ["OPENWEATHERMAP_URL", "TIMESTREAM_ENDPOINT_URL"])
-def test_urls_that_would_leak_the_key_or_mislead_are_refused(name: str, url: str) -> None:
-    assert f"{name} (from the environment): " in problems({**KEY_ALONE, name: url})
+def refused(urls: list[str]) -> list[tuple[str, str]]:
+    return [
+        (name, url)
+        for name in URL_SETTINGS
+        for url in urls
+        if any(name in each for each in read_sources({**NO_SECRET, name: url}).problems())
+    ]
+
+
+def test_https_and_http_on_loopback_are_allowed() -> None:
+    assert refused(ALLOWED_URLS) == []
+    for url in ALLOWED_URLS:
+        found = read(KEY_ALONE | dict.fromkeys(URL_SETTINGS, url))
+        assert (found.url, found.endpoint_url) == (url, url)
+
+
+def test_urls_that_would_leak_the_key_or_mislead_are_refused() -> None:
+    assert refused(REFUSED_URLS) == [(name, url) for name in URL_SETTINGS for url in REFUSED_URLS]
 
 
 def test_a_refused_url_is_not_repeated() -> None:
@@ -358,23 +326,6 @@ def test_a_refused_url_is_not_repeated() -> None:
 @example("127.0.0.1\n")
 def test_nothing_but_this_machine_is_loopback(host: str) -> None:
     assert not is_loopback(host) or re.fullmatch(r"localhost|::1|127[.\d]+", host)
-
-
-def test_a_missing_key_is_reported_with_all_places_searched(
-    env_file: Callable[[str | bytes], Path],
-) -> None:
-    said = problems({"HOME": "/"}, env_file("LOG_LEVEL=INFO"), secret={"other": "x"})
-    assert re.fullmatch(
-        r"The settings are wrong: OPENWEATHERMAP_API_KEY is missing: it is not in "
-        r"the environment, nor in .*settings\.env, nor in the secret 'weather-ingest'\. "
-        r"Add it to the secret's JSON object, .*, or type: ingest_weather\.py setup",
-        said,
-    )
-
-
-def test_a_missing_key_without_a_secret_is_reported() -> None:
-    said = problems({"WEATHER_SECRET_ID": ""})
-    assert "OPENWEATHERMAP_API_KEY is missing: it is not in the environment. Set it in" in said
 
 
 def never(secret_id: str) -> dict[str, str]:
@@ -404,24 +355,18 @@ def test_the_secret_is_read_once_by_the_configured_id() -> None:
 LOCAL = ["WEATHER_SECRET_ID", "WEATHER_JOURNAL"]
 
 
-@pytest.mark.parametrize("value", ["/var/lib/other", "", "a\nb"])
-@pytest.mark.parametrize("name", LOCAL)
-def test_a_local_setting_in_the_secret_is_one_error_that_says_where_it_belongs(
-    name: str, value: str
-) -> None:
-    assert problems(secret={name: value}) == (
-        f"The settings are wrong: {name} is in the secret 'weather-ingest'; move it to "
-        "the environment or .env."
-    )
+def test_a_local_setting_in_the_secret_is_one_error() -> None:
+    for name, value in product(LOCAL, ("/var/lib/other", "", "a\nb")):
+        found = read_sources(KEY_ALONE).with_secret("s", {name: value}).problems()
+        assert [name in each for each in found] == [True]
 
 
-@pytest.mark.parametrize("name", LOCAL)
 def test_a_local_setting_counts_in_the_environment_and_in_the_env_file(
-    name: str, env_file: Callable[[str | bytes], Path]
+    env_file: Callable[[str | bytes], Path],
 ) -> None:
-    attribute = DECLARED[name].name
-    for found in (read({**KEY_ALONE, name: "/x"}), read(KEY_ALONE, env_file(f"{name}=/x\n"))):
-        assert str(getattr(found, attribute)) == "/x"
+    for name in LOCAL:
+        found = (read({**KEY_ALONE, name: "/x"}), read(KEY_ALONE, env_file(f"{name}=/x\n")))
+        assert [str(getattr(each, DECLARED[name].name)) for each in found] == ["/x", "/x"]
 
 
 def test_the_secret_does_not_change_a_local_setting() -> None:
@@ -482,7 +427,7 @@ def test_a_secret_is_added_to_new_sources_and_not_to_these() -> None:
     assert len(without.layers) == 3
     assert len(without.problems()) == 1  # the key is missing
     assert len(added.problems()) == 1  # and now it is not, but a name is unknown
-    assert "unknown setting WEATHER_UNIT" in added.problems()[0]
+    assert "WEATHER_UNIT" in added.problems()[0]
 
 
 def test_problems_are_the_sentences_of_the_error_without_the_one_of_the_secret() -> None:
@@ -497,43 +442,43 @@ def test_problems_are_the_sentences_of_the_error_without_the_one_of_the_secret()
     assert read_sources(NO_SECRET).problems() == []
 
 
+def unreadable(error: IngestError) -> Callable[[str], dict[str, str]]:
+    def read_secret(_: str) -> dict[str, str]:
+        raise error
+
+    return read_secret
+
+
 def test_a_secret_that_cannot_be_read_keeps_its_own_status() -> None:
-    def denied(_: str) -> dict[str, str]:
-        raise AccessError("denied.")
+    error = AccessError("denied.")
+    with pytest.raises(AccessError) as caught:
+        load(read_sources({}), unreadable(error), Redactor())
+    assert caught.value is error
 
-    with pytest.raises(AccessError, match=r"^denied\.$"):
-        load(read_sources({}), denied, Redactor())
 
-
-def test_a_secret_that_cannot_be_read_stands_next_to_the_other_problems() -> None:
-    def denied(_: str) -> dict[str, str]:
-        raise DeliveryError("Secrets Manager is away.")
-
+def test_a_secret_that_cannot_be_read_is_listed_with_the_other_problems() -> None:
+    error = DeliveryError("Secrets Manager is away.")
     with pytest.raises(SettingsError) as caught:
-        load(read_sources({"WEATHER_UNITS": "x"}), denied, Redactor())
-    assert "2 problems" in str(caught.value)
-    assert "Secrets Manager is away." in str(caught.value)
-    assert "API_KEY is missing" not in str(caught.value)  # nobody knows
+        load(read_sources({"WEATHER_UNITS": "x"}), unreadable(error), Redactor())
+    first, second = str(caught.value).split("\n  - ")[1:]
+    assert ("WEATHER_UNITS" in first, second) == (True, str(error))  # nobody knows of the key
 
 
-ENV_FILES = {
-    "plain": f"OPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard\n",
-    "quotes and export": f"export OPENWEATHERMAP_API_KEY='{KEY}'\nWEATHER_UNITS=\"standard\"\n",
-    "comments and blank lines": f"# a\n\nOPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard # b",
-    "white space": f"  OPENWEATHERMAP_API_KEY = {KEY}  \n WEATHER_UNITS= standard\n",
-    "a byte order mark": f"\ufeffOPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard\n",
-    "lines that end in CR LF": f"OPENWEATHERMAP_API_KEY={KEY}\r\nWEATHER_UNITS=standard\r\n",
-    "names of others": f"FOO=1\nOPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard\nfoo.bar=2\n",
-    "the last of two": f"OPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=x\nWEATHER_UNITS=standard\n",
-}
+ENV_FILES = (
+    f"OPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard\n",
+    f"export OPENWEATHERMAP_API_KEY='{KEY}'\nWEATHER_UNITS=\"standard\"\n",
+    f"# a\n\nOPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard # b",
+    f"  OPENWEATHERMAP_API_KEY = {KEY}  \n WEATHER_UNITS= standard\n",
+    f"\ufeffOPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard\n",
+    f"OPENWEATHERMAP_API_KEY={KEY}\r\nWEATHER_UNITS=standard\r\n",
+    f"FOO=1\nOPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=standard\nfoo.bar=2\n",
+    f"OPENWEATHERMAP_API_KEY={KEY}\nWEATHER_UNITS=x\nWEATHER_UNITS=standard\n",  # the last of two
+)
 
 
-@pytest.mark.parametrize("content", ENV_FILES.values(), ids=ENV_FILES.keys())
-def test_an_env_file_is_read_in_each_usual_form(
-    content: str, env_file: Callable[[str | bytes], Path]
-) -> None:
-    found = read({"WEATHER_SECRET_ID": ""}, env_file(content))
-    assert (found.api_key, found.units) == (KEY, "standard")
+def test_an_env_file_is_read_in_each_usual_form(env_file: Callable[[str | bytes], Path]) -> None:
+    found = [read({"WEATHER_SECRET_ID": ""}, env_file(content)) for content in ENV_FILES]
+    assert [(each.api_key, each.units) for each in found] == [(KEY, "standard")] * len(ENV_FILES)
 
 
 def test_places_stand_on_lines_of_their_own_in_quotes(
@@ -543,37 +488,23 @@ def test_places_stand_on_lines_of_their_own_in_quotes(
     assert [place.name for place in found.places] == ["London,GB", "Paris,FR"]
 
 
-BROKEN_ENV_FILES = {
-    "not UTF-8": (b"WEATHER_UNITS=\xff\n", r"settings\.env is not UTF-8 \(byte 14\)\."),
-    "UTF-16": ("WEATHER_UNITS=metric".encode("utf-16"), r"settings\.env is not UTF-8 \(byte 0\)\."),
-    "a line that is no assignment": (
-        "LOG_LEVEL=INFO\nthis is no setting\n",
-        r"settings\.env, line 2: write NAME=value\.",
-    ),
-    "a name without a value": (
-        f"LOG_LEVEL=INFO\nOPENWEATHERMAP_API_KEY\n{KEY}\n",
-        r"settings\.env, line 2: write NAME=value\.",
-    ),
-    "an open quote": ('WEATHER_UNITS="metric\n', r"settings\.env, line 1: write NAME=value\."),
-}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), BROKEN_ENV_FILES.values(), ids=BROKEN_ENV_FILES.keys()
-)
-def test_a_broken_env_file_is_reported(
-    content: str | bytes, message: str, env_file: Callable[[str | bytes], Path]
+def test_a_broken_env_file_is_reported_with_the_place_of_the_fault(
+    env_file: Callable[[str | bytes], Path],
 ) -> None:
-    assert re.search(message, problems(KEY_ALONE, env_file(content)))
+    broken: dict[str | bytes, str] = {
+        b"WEATHER_UNITS=\xff\n": "byte 14",
+        "WEATHER_UNITS=metric".encode("utf-16"): "byte 0",
+        "LOG_LEVEL=INFO\nthis is no setting\n": "line 2",
+        f"LOG_LEVEL=INFO\nOPENWEATHERMAP_API_KEY\n{KEY}\n": "line 2",
+        'WEATHER_UNITS="metric\n': "line 1",
+    }
+    said = {content: problems(KEY_ALONE, env_file(content)) for content in broken}
+    assert [text for content, text in said.items() if broken[content] not in text] == []
 
 
-def test_an_env_file_that_was_named_and_is_missing_is_reported(tmp_path: Path) -> None:
-    said = problems(KEY_ALONE, tmp_path / "none.env")
-    assert said.endswith("none.env cannot be read: No such file or directory.")
-
-
-def test_an_env_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
-    assert "cannot be read: Is a directory." in problems(KEY_ALONE, tmp_path)
+def test_an_env_file_that_is_missing_or_cannot_be_read_is_reported(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.env", tmp_path):
+        assert str(path) in problems(KEY_ALONE, path)
 
 
 def test_the_env_file_next_to_the_program_is_read_if_there_is_one(
@@ -623,59 +554,45 @@ def test_times_are_known_before_the_secret_is_read() -> None:
     assert sources.seconds("WEATHER_DEADLINE_SECONDS") == 120.0  # reported later, by `settings`
 
 
-SECRETS = {
-    "strings": ({"OPENWEATHERMAP_API_KEY": KEY, "WEATHER_TIMEOUT_SECONDS": "7"}, "7"),
-    "an int": ({"WEATHER_TIMEOUT_SECONDS": 7}, "7"),
-    "a float": ({"WEATHER_TIMEOUT_SECONDS": 7.5}, "7.5"),
-    "null is not set": ({"WEATHER_TIMEOUT_SECONDS": None}, None),
-    "names of others may hold anything": ({"rotation": {"a": [1]}, "ok": True}, None),
-    "empty": ({}, None),
-}
+def test_a_secret_is_a_json_object_of_strings_and_numbers() -> None:
+    name = "WEATHER_TIMEOUT_SECONDS"
+    read_as: list[tuple[dict[str, object], dict[str, str]]] = [
+        ({"OPENWEATHERMAP_API_KEY": KEY, name: "7"}, {"OPENWEATHERMAP_API_KEY": KEY, name: "7"}),
+        ({name: 7}, {name: "7"}),
+        ({name: 7.5}, {name: "7.5"}),
+        ({name: None}, {}),  # not set
+        ({"rotation": {"a": [1]}, "ok": True}, {}),  # names of others may hold anything
+        ({}, {}),
+    ]
+    for secret, texts in read_as:
+        body = json.dumps(secret)
+        assert parse_secret(body, "s") == parse_secret(body.encode(), "s") == texts
 
 
-@pytest.mark.parametrize(("secret", "timeout"), SECRETS.values(), ids=SECRETS.keys())
-@pytest.mark.parametrize("binary", [False, True], ids=["SecretString", "SecretBinary"])
-def test_a_secret_is_a_json_object_of_strings_and_numbers(
-    secret: dict[str, object], timeout: str | None, binary: bool
-) -> None:
-    body = json.dumps(secret)
-    texts = parse_secret(body.encode() if binary else body, "s")
-    assert texts.get("WEATHER_TIMEOUT_SECONDS") == timeout
-    assert all(isinstance(text, str) for text in texts.values())
+def test_another_value_in_a_secret_is_reported_by_name() -> None:
+    names = ("OPENWEATHERMAP_API_KEY", "WEATHER_ANYTHING")
+    for name, value in product(names, (True, [KEY], {"key": KEY})):
+        with pytest.raises(SettingsError, match=name) as caught:
+            parse_secret(json.dumps({name: value}), "s")
+        assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("value", [True, [KEY], {"key": KEY}], ids=["boolean", "list", "object"])
-@pytest.mark.parametrize("name", ["OPENWEATHERMAP_API_KEY", "WEATHER_ANYTHING"])
-def test_another_value_in_a_secret_is_reported_by_name(name: str, value: object) -> None:
-    with pytest.raises(SettingsError) as caught:
-        parse_secret(json.dumps({name: value}), "s")
-    assert str(caught.value) == f"In the secret 's', {name} is neither a string nor a number."
+NOT_OBJECTS: tuple[str | bytes, ...] = (
+    *(KEY, f'"{KEY}"', f'["{KEY}"]', f"OPENWEATHERMAP_API_KEY={KEY}", "123456789", "", "null"),
+    str({"OPENWEATHERMAP_API_KEY": KEY}),  # as Python writes it
+    f'{{"OPENWEATHERMAP_API_KEY": "{KEY}"',
+    f'{{"{KEY}":' * 100_000,
+    b'{"OPENWEATHERMAP_API_KEY": "' + KEY.encode() + b'\xff"}',
+    json.dumps({"OPENWEATHERMAP_API_KEY": KEY}).encode("utf-16"),
+)
 
 
-NOT_OBJECTS = {
-    "the key alone": KEY,
-    "the key in quotes": f'"{KEY}"',
-    "the key as a list": f'["{KEY}"]',
-    "NAME=value": f"OPENWEATHERMAP_API_KEY={KEY}",
-    "a Python dict": str({"OPENWEATHERMAP_API_KEY": KEY}),
-    "cut off": f'{{"OPENWEATHERMAP_API_KEY": "{KEY}"',
-    "a number": "123456789",
-    "empty": "",
-    "null": "null",
-    "deeply nested": f'{{"{KEY}":' * 100_000,
-    "not UTF-8": b'{"OPENWEATHERMAP_API_KEY": "' + KEY.encode() + b'\xff"}',
-    "UTF-16": json.dumps({"OPENWEATHERMAP_API_KEY": KEY}).encode("utf-16"),
-}
-
-
-@pytest.mark.parametrize("body", NOT_OBJECTS.values(), ids=NOT_OBJECTS.keys())
-def test_nothing_is_shown_of_a_secret_that_is_not_a_json_object(body: str | bytes) -> None:
-    with pytest.raises(SettingsError) as caught:
-        parse_secret(body, "my-secret")
-    assert str(caught.value).startswith("The secret 'my-secret' is not a JSON object. Store one ")
-    shown = "".join(traceback.format_exception(caught.value))
-    assert KEY not in shown
-    assert "123456789" not in shown
+def test_nothing_is_shown_of_a_secret_that_is_not_a_json_object() -> None:
+    for body in NOT_OBJECTS:
+        with pytest.raises(SettingsError, match="'my-secret'") as caught:
+            parse_secret(body, "my-secret")
+        shown = "".join(traceback.format_exception(caught.value))
+        assert [text for text in (KEY, "123456789") if text in shown] == []
 
 
 @given(st.binary() | st.text() | st.recursive(st.none(), st.lists).map(json.dumps))
@@ -723,7 +640,7 @@ def test_load_settings_reaches_aws_by_the_env_file_alone(
 
 @pytest.mark.usefixtures("on_loopback")
 def test_a_missing_secret_is_reported_by_name() -> None:
-    with pytest.raises(SettingsError, match="Reading the secret 'none' from Secrets Manager"):
+    with pytest.raises(SettingsError, match="'none'"):
         load_settings({"WEATHER_SECRET_ID": "none"})
 
 
@@ -759,10 +676,10 @@ def test_a_client_can_fetch_the_secret_for_one_run_after_another() -> None:
 def test_no_secret_is_asked_for_when_time_is_up(on_loopback: EmbeddedAws) -> None:
     from ingest.aws.session import Aws
 
-    with pytest.raises(DeadlineError, match="while reading the secret") as caught:
+    with pytest.raises(DeadlineError) as caught:
         fetch_secret(Aws(), SECRET_ID, Deadline(0))
     for thread in threading.enumerate():
-        if thread.name.startswith("while reading the secret"):
+        if thread.name.startswith("while "):
             thread.join()
     assert caught.value.status is Status.TEMPFAIL
     assert on_loopback.count("GetSecretValue") == 0
@@ -903,19 +820,6 @@ def test_the_script_writes_both_files(monkeypatch: pytest.MonkeyPatch, tmp_path:
     expected = in_readme(*(f"\n{table()}\n" for table in made))
     assert readme.read_text(encoding="utf-8") == expected
     assert example.read_text(encoding="utf-8") == make_docs.example()
-
-
-def test_the_example_file_lists_every_setting_with_its_default() -> None:
-    text = (ROOT / "config.example.env").read_text(encoding="utf-8")
-    listed = re.findall(r"^(?:# ?)?([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE)
-    ours = [(name, value) for name, value in listed if not name.startswith("AWS_")]
-    assert sorted(name for name, _ in ours) == sorted(DECLARED)
-    defaults = {
-        name: each.metadata["default"]
-        for name, each in DECLARED.items()
-        if each.metadata["default"] is not None
-    }
-    assert {name: value for name, value in ours if name in defaults} == defaults
 
 
 def test_the_example_file_is_a_valid_env_file(tmp_path: Path) -> None:
